@@ -1,10 +1,10 @@
-"""The ports: what the services need from the outside world, as typed protocols and plain data.
+"""The engine port: a BitTorrent engine as typed protocol and plain data.
 
-Adapters live elsewhere (`node.engine`, `node.store`, `wallet.chains`); services import only this module, so that the
-same services run over libtorrent and over the in-memory engine, over a real chain and over a fake one.
+Adapters live in `node.engine`; services import only this module, so that the same services run over libtorrent and
+over the in-memory engine.
 
-Theory of the engine port
--------------------------
+Theory
+------
 A *peer* is one BitTorrent connection, named by a `PeerId` that is never used twice in one engine's life. Peers behind
 one NAT share an address, so an address never names a peer.
 
@@ -501,11 +501,3 @@ class Engine(Protocol):
 
     def ban(self, peer: PeerId, reason: str) -> None:
         """Disconnect and refuse this endpoint's address from now on, for this engine's life."""
-
-
-class Clock(Protocol):
-    """Time as an argument: `now` is monotonic seconds, `wall` is Unix time in whole seconds."""
-
-    def now(self) -> float: ...
-
-    def wall(self) -> int: ...
