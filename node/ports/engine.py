@@ -68,7 +68,7 @@ class ListenError(EngineError):
 class EngineSettings:
     """What a session needs to know at its start. Rates in bytes per second, 0 = unlimited."""
 
-    listen: Sequence[str] = ("0.0.0.0:6881", "[::]:6881")  # noqa: S104 - a peer listens for the world on purpose
+    listen: Sequence[str] = ("0.0.0.0:6881", "[::]:6881")
     outgoing_interface: str = ""
     upload_limit: int = 0
     download_limit: int = 0
@@ -428,9 +428,7 @@ class Engine(Protocol):
         """The one stream of events; it has one reader."""
 
     # torrents
-    async def create(
-        self, request: CreateTorrent, progress: Callable[[int, int], None] | None = None
-    ) -> bytes:
+    async def create(self, request: CreateTorrent, progress: Callable[[int, int], None] | None = None) -> bytes:
         """Hash `request.path` and return the bencoded torrent. `progress(done, total)` counts pieces."""
 
     def inspect(self, torrent: bytes) -> TorrentInfo:
