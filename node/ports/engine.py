@@ -10,8 +10,8 @@ one NAT share an address, so an address never names a peer.
 
 Blocks and extension messages of one connection share one ordered stream. Every message event therefore carries the
 *marks* of that stream: `sent` and `received`, the exact count of block bytes (payload of `piece` messages, nothing
-else) that stand before the message in that direction. `MessageSent.sent` on one side equals `PeerMessage.received` of the
-same message on the other. That is what makes the two sides' accounts equal to the byte.
+else) that stand before the message in that direction. `MessageSent.sent` on one side equals `PeerMessage.received` of
+the same message on the other. That is what makes the two sides' accounts equal to the byte.
 
 Events come in stream order per peer. Byte counts are coalesced, never across a message of the same peer.
 """

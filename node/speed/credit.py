@@ -1,0 +1,111 @@
+"""How much unpaid data a payer may hold.
+
+Theory. Data comes first, the cheque after it, so the seller always has something at stake. Credit is the most that can
+be lost, and it is earned: it starts at `newcomer` bytes and grows by what has been paid, byte for byte. While everything
+goes well the window doubles per round trip, as TCP's slow start does, but whoever takes the window and vanishes has
+paid at least as much as it takes beyond the newcomer's share. Growth stops at what the present rate needs for a round
+trip of payment, and at `cap`.
+
+One `SellerAccount` stands for one (payer, payee, rail), whatever number of connections and torrents the payer has with
+us: the cheque is cumulative over all of them, so credit must be too. Debt in the account is money, since prices differ;
+the window is bytes, converted at the price of the connection that asks.
+
+A connection that breaks leaves blocks on the wire that the seller counted and the buyer never saw. The seller forgives
+such a rest within `newcomer` bytes plus 1/64 of all that was paid, so that bad luck does not end a good relation and
+reconnecting on purpose gains next to nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from wallet.amount import MIB, cost
+
+FORGIVE_DIVISOR = 64
+MILLI = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class CreditPolicy:
+    """All sizes in bytes. `round_trip_ms` is the time a block takes to come back as a cheque: arrive, verify, sign."""
+
+    newcomer: int = MIB
+    quantum: int = MIB
+    cap: int = 64 * MIB
+    round_trip_ms: int = 250
+
+    def __post_init__(self) -> None:
+        if not 0 < self.newcomer <= self.cap or self.quantum < 1 or self.round_trip_ms < 0:
+            raise ValueError("credit policy: need 0 < newcomer <= cap, quantum >= 1, round trip >= 0")
+
+    def limit(self, paid_bytes: int, rate: int) -> int:
+        """The window in bytes for a payer who has paid for `paid_bytes` and takes `rate` bytes per second now."""
+        earned = self.newcomer + paid_bytes
+        needed = max(self.newcomer, 2 * self.quantum + rate * self.round_trip_ms // MILLI)
+        return min(earned, needed, self.cap)
+
+
+@dataclass(slots=True)
+class SellerAccount:
+    """What one payer owes us on one rail. Amounts in token units; cumulative figures never fall.
+
+    `earned`: metered in all. `accepted`: highest durable cheque. `forgiven`: written off after broken connections.
+    `coverage`: what a new cheque could draw from the payer's vault beyond `paid_out`; None = not known.
+    """
+
+    policy: CreditPolicy
+    earned: int = 0
+    accepted: int = 0
+    signature: bytes = b""
+    forgiven: int = 0
+    paid_bytes: int = 0
+    coverage: int | None = None
+    paid_out: int = 0
+    storing: int = 0
+    """Highest cheque on its way into the store."""
+    rate: int = 0
+    connections: list[object] = field(default_factory=list)
+    """Connections that are metered at a price now; they share the window."""
+
+    @property
+    def unpaid(self) -> int:
+        """Units metered, neither paid nor forgiven."""
+        return max(0, self.earned - self.forgiven - self.accepted)
+
+    @property
+    def window(self) -> int:
+        """Credit in bytes."""
+        return self.policy.limit(self.paid_bytes, self.rate)
+
+    def left(self, price: int) -> int:
+        """Units that may still be metered before a cheque must come, for all connections together."""
+        left = cost(self.window, price) - self.unpaid
+        if self.coverage is not None:
+            uncashed = max(0, self.accepted - self.paid_out)
+            left = min(left, self.coverage - uncashed - self.unpaid)
+        return max(0, left)
+
+    def share(self, price: int) -> int:
+        """`left` for one connection among those that are metered now."""
+        return self.left(price) // max(1, len(self.connections))
+
+    def accept(self, cumulative: int, signature: bytes, price: int) -> int:
+        """A cheque is durable: book it, return by how much it grew. `price` turns the money into paid bytes."""
+        grown = cumulative - self.accepted
+        if grown <= 0:
+            return 0
+        # Only what was really delivered earns credit: a prepayment is safe, but proves nothing about debts.
+        counted = min(grown, self.unpaid)
+        if price > 0:
+            self.paid_bytes += counted * MIB // price
+        self.accepted, self.signature = cumulative, signature
+        # A payer that pays what had been forgiven after all (blocks that did arrive) gets the allowance back.
+        self.forgiven = max(0, min(self.forgiven, self.earned - self.accepted))
+        return grown
+
+    def forgive(self, price: int) -> int:
+        """After a broken connection: write off what the allowance covers; return how much."""
+        allowance = cost(self.policy.newcomer, price) + self.accepted // FORGIVE_DIVISOR - self.forgiven
+        written_off = max(0, min(self.unpaid, allowance))
+        self.forgiven += written_off
+        return written_off

@@ -1,0 +1,376 @@
+"""The selling side of one connection: a state machine without input or output.
+
+    OFFERED ──bid──▶ CHECKING ──covered──▶ PRICED ◀──cheque──┐
+       ▲                │ not covered        │  no cheque in  │
+       │                ▼                    ▼  time          │
+       └──── FREE ◀── stop, ceiling, expiry ─┴──▶ SUSPENDED ──┘
+
+Every change of price is a `clear` message, and counts from the mark on which that message landed in the stream. Blocks
+are admitted only up to an allowance, an absolute mark computed from the payer's credit, so the engine enforces credit
+on its own thread while this machine waits for the cheque. A payer that reaches its limit is choked; if no cheque comes
+for `stall_timeout`, it goes back to free service, like any client that never paid, until it pays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from node.speed.credit import CreditPolicy, SellerAccount
+from node.speed.errors import Action, RemoteFaultError, StopCode
+from node.speed.messages import Ask, Bid, ChequeMessage, Clear, Message, RailOffer, Receipt, Stop
+from node.speed.meter import Meter
+from node.speed.outputs import (
+    CheckCoverage,
+    Notice,
+    Output,
+    Send,
+    Service,
+    SetAllowance,
+    SetService,
+    StoreCheque,
+)
+from node.speed.moment import Now
+from wallet.address import Address
+from wallet.cheque import Cheque, Rail, SignedCheque, bid_digest, verify_cheque
+from wallet.errors import BadSignatureError
+from wallet.keys import recover
+
+BLOCK = 16 * 1024
+"""BitTorrent's request size in bytes (BEP 3): with less room than this, nothing more can be sold."""
+
+MAX_USELESS = 64
+"""Repeated or stale cheques a connection may send between two that count."""
+
+BID_BURST = 16
+BIDS_PER_SECOND = 4
+RATE_WINDOW = 0.25
+"""Seconds over which the rate is measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class SellerTerms:
+    """What we sell for. `reserve` in units per MiB, the same number on every rail."""
+
+    payee: Address
+    rails: Mapping[str, Rail]
+    reserve: int
+    credit: CreditPolicy = field(default_factory=CreditPolicy)
+    stall_timeout: float = 10.0
+    ask_valid: int = 24 * 3600
+
+
+class SellerState(Enum):
+    """See the picture at the head of this module."""
+
+    OFFERED = "offered"
+    CHECKING = "checking"
+    PRICED = "priced"
+    SUSPENDED = "suspended"
+    FREE = "free"
+    CLOSED = "closed"
+
+
+class SellerSession:
+    """One connection on which we may sell. Call its methods in stream order; carry out what they return in order.
+
+    Raises `RemoteFaultError` from `message` when the peer is at fault; the shell then applies `fault`.
+    """
+
+    def __init__(self, terms: SellerTerms, nonce: bytes) -> None:
+        self.terms = terms
+        self.nonce = nonce
+        self.state = SellerState.OFFERED
+        self.meter = Meter()
+        self.bid: Bid | None = None
+        self.account: SellerAccount | None = None
+        self._clears: dict[int, int] = {}
+        self._next_tag = 1
+        self._price_asked = 0
+        """The price of the last clear that was handed out, landed or not."""
+        self._stalled_at: float | None = None
+        self._useless = 0
+        self._bids = 0
+        self._first_bid_at = 0.0
+        self._rate_from: tuple[float, int] | None = None
+
+    # --- calls of the shell ------------------------------------------------------------------------------------------
+
+    def start(self, now: Now) -> list[Output]:
+        """The connection is up: offer our terms."""
+        terms = self.terms
+        rails = tuple(RailOffer(rail.id, rail.vault) for rail in terms.rails.values())
+        ask = Ask(
+            payee=terms.payee,
+            nonce=self.nonce,
+            rails=rails,
+            reserve=terms.reserve,
+            credit=terms.credit.newcomer,
+            quantum=terms.credit.quantum,
+            until=now.wall + terms.ask_valid,
+        )
+        return [Send(ask)]
+
+    def message(self, message: Message, now: Now) -> list[Output]:
+        """A message of the peer; those that are not for a seller are ignored. Raises `RemoteFaultError`."""
+        if self.state is SellerState.CLOSED:
+            return []
+        match message:
+            case Bid():
+                return self._on_bid(message, now)
+            case ChequeMessage():
+                return self._on_cheque(message)
+            case Stop():
+                outputs: list[Output] = [Notice(message.code, message.text, by_peer=True)] if self.bid else []
+                return outputs + self._end_pricing(SellerState.FREE)
+            case _:
+                return []
+
+    def bytes_sent(self, mark: int, now: Now) -> None:
+        """The `sent` mark moved."""
+        self._book(self.meter.advance(mark))
+        self._measure_rate(now)
+
+    def message_sent(self, tag: int, mark: int) -> list[Output]:
+        """A tagged message landed on `mark`: a clear takes effect there."""
+        price = self._clears.pop(tag, None)
+        if price is None or self.state is SellerState.CLOSED:
+            return []
+        self._book(self.meter.set_price(price, mark))
+        if price == 0:
+            return self._leave()
+        account = self._account()
+        if self not in account.connections:
+            account.connections.append(self)
+        return self.refresh()
+
+    def coverage_known(self, account: SellerAccount) -> list[Output]:
+        """The answer to `CheckCoverage`: the payer's account with `coverage` filled in."""
+        if self.state is not SellerState.CHECKING or self.bid is None:
+            return []
+        self.account = account
+        price = self._clearing_price()
+        if not account.connections:
+            account.forgive(price)
+        if account.coverage is not None and account.left(price) == 0 and account.unpaid == 0:
+            return self._refuse(StopCode.INSOLVENT, "the payer's vault covers nothing: deposit first")
+        self.state = SellerState.PRICED
+        return [Send(self._receipt()), *self._clear(price)]
+
+    def coverage_failed(self, reason: str) -> list[Output]:
+        """The answer to `CheckCoverage` when the chain cannot be asked."""
+        if self.state is not SellerState.CHECKING:
+            return []
+        return self._refuse(StopCode.CHAIN_UNAVAILABLE, f"cannot check the payer's vault now: {reason}")
+
+    def cheque_stored(self, cumulative: int, signature: bytes) -> list[Output]:
+        """The answer to `StoreCheque`: it is durable, so it counts now. The peer may be gone: the account still grows."""
+        account = self._account()
+        if account.accept(cumulative, signature, self.meter.price or self._price_asked or self.terms.reserve):
+            self._useless = 0
+            self._stalled_at = None
+        if self.state is SellerState.CLOSED:
+            return []
+        outputs: list[Output] = [Send(self._receipt())]
+        if self.state is SellerState.SUSPENDED and account.left(self._clearing_price()) > 0:
+            self.state = SellerState.PRICED
+            outputs += self._clear(self._clearing_price())
+        return outputs + self.refresh()
+
+    def refresh(self) -> list[Output]:
+        """The account moved (cheque, coverage, other connections): recompute what may be served."""
+        if self.meter.price == 0 or self.state is SellerState.CLOSED or self._price_asked == 0:
+            return []
+        return [SetAllowance(self.meter.mark + self._room())]
+
+    def stalled(self, now: Now) -> list[Output]:
+        """The engine refused a block beyond the allowance and choked the peer."""
+        if self.meter.price == 0 or self.state is not SellerState.PRICED:
+            return []
+        if self._room() >= BLOCK:
+            return self.refresh()
+        bid, account = self._bid(), self._account()
+        if bid.ceiling is not None and self.meter.room(bid.ceiling) < BLOCK:
+            notice = Notice(StopCode.BUDGET, "the buyer's budget for this connection is used up", by_peer=True)
+            return [notice, *self._end_pricing(SellerState.FREE)]
+        if account.unpaid == 0 and account.left(self.meter.price) == 0:
+            return self._refuse(StopCode.INSOLVENT, "the payer's vault covers nothing more: deposit to go on")
+        if self._stalled_at is None:
+            self._stalled_at = now.mono
+        return []
+
+    def deadline(self) -> float | None:
+        """Monotonic time at which `timer` wants to be called."""
+        return None if self._stalled_at is None else self._stalled_at + self.terms.stall_timeout
+
+    def timer(self, now: Now) -> list[Output]:
+        """Call once a second and at `deadline`."""
+        outputs: list[Output] = []
+        deadline = self.deadline()
+        if deadline is not None and now.mono >= deadline:
+            self._stalled_at = None
+            if self.state is SellerState.PRICED:
+                outputs.append(Notice(StopCode.OVER_CREDIT, "no cheque came at the credit limit: free service", True))
+                outputs += self._end_pricing(SellerState.SUSPENDED)
+        if self.bid is not None and self.bid.until < now.wall and self._price_asked:
+            outputs.append(Notice(StopCode.EXPIRED, "the bid expired", by_peer=True))
+            outputs += self._end_pricing(SellerState.FREE)
+        return outputs
+
+    def fault(self, fault: RemoteFaultError) -> list[Output]:
+        """What to do about a remote fault: stop selling, and perhaps more."""
+        outputs: list[Output] = [Notice(fault.code, str(fault), by_peer=True)]
+        if fault.action is Action.IGNORE:
+            return outputs
+        outputs.append(Send(Stop(fault.code, str(fault))))
+        outputs += self._end_pricing(SellerState.FREE)
+        return outputs
+
+    def closed(self, mark: int) -> None:
+        """The connection is gone; `mark` is its last `sent` mark."""
+        self._book(self.meter.advance(mark))
+        self._leave()
+        self.state = SellerState.CLOSED
+
+    # --- the peer's messages -----------------------------------------------------------------------------------------
+
+    def _on_bid(self, bid: Bid, now: Now) -> list[Output]:
+        self._bids += 1
+        if self._bids == 1:
+            self._first_bid_at = now.mono
+        if self._bids > BID_BURST + BIDS_PER_SECOND * (now.mono - self._first_bid_at):
+            raise RemoteFaultError("too many bids", action=Action.DISCONNECT, code=StopCode.MALFORMED)
+        rail = self.terms.rails.get(bid.rail)
+        if rail is None:
+            return self._refuse(StopCode.UNKNOWN_RAIL, f"we do not settle on {bid.rail}")
+        if bid.until < now.wall:
+            return self._refuse(StopCode.EXPIRED, "the bid had expired when it came: check the clock")
+        if bid.price < self.terms.reserve:
+            return self._refuse(StopCode.BELOW_RESERVE, f"the reserve price is {self.terms.reserve} per MiB")
+        digest = bid_digest(rail, bid.payer, self.terms.payee, bid.price, self.nonce)
+        try:
+            signer = recover(digest, bid.signature)
+        except BadSignatureError as error:
+            raise _bad_signature(f"bid: {error}") from None
+        if signer != bid.payer:
+            raise _bad_signature("bid: not signed by the payer it names")
+        if self.bid is not None and self.account is not None and (self.bid.payer, self.bid.rail) != (
+            bid.payer,
+            bid.rail,
+        ):
+            raise RemoteFaultError(
+                "one connection has one payer on one rail", action=Action.DISCONNECT, code=StopCode.MALFORMED
+            )
+        renewed = self.state is SellerState.PRICED
+        self.bid = bid
+        if renewed:
+            return [*self._clear(self._clearing_price()), *self.refresh()]
+        self.state = SellerState.CHECKING
+        return [CheckCoverage(bid)]
+
+    def _on_cheque(self, message: ChequeMessage) -> list[Output]:
+        bid, account = self.bid, self.account
+        if bid is None or account is None or (message.rail, message.payer) != (bid.rail, bid.payer):
+            self._count_useless("a cheque without a bid")
+            return []
+        if message.cumulative <= max(account.accepted, account.storing):
+            # A repeat or a step back changes nothing; the receipt shows the payer what it has signed already.
+            self._count_useless("stale cheques")
+            return [Send(self._receipt())] if account.storing <= account.accepted else []
+        rail = self.terms.rails[bid.rail]
+        cheque = Cheque(bid.payer, self.terms.payee, message.cumulative)
+        try:
+            verify_cheque(rail, SignedCheque(rail, cheque, message.signature), bid.payer)
+        except BadSignatureError as error:
+            raise _bad_signature(f"cheque: {error}") from None
+        account.storing = message.cumulative
+        return [StoreCheque(bid.rail, message.cumulative, message.signature)]
+
+    def _count_useless(self, what: str) -> None:
+        self._useless += 1
+        if self._useless > MAX_USELESS:
+            raise RemoteFaultError(f"too many {what}", action=Action.DISCONNECT, code=StopCode.STALE_CHEQUE)
+
+    # --- the parts ---------------------------------------------------------------------------------------------------
+
+    def _bid(self) -> Bid:
+        if self.bid is None:
+            raise RuntimeError("no bid on this connection")
+        return self.bid
+
+    def _account(self) -> SellerAccount:
+        if self.account is None:
+            raise RuntimeError("no account on this connection")
+        return self.account
+
+    def _clearing_price(self) -> int:
+        return self.terms.reserve
+
+    def _book(self, grown: int) -> None:
+        if grown:
+            self._account().earned += grown
+
+    def _measure_rate(self, now: Now) -> None:
+        if self.account is None:
+            return
+        if self._rate_from is None:
+            self._rate_from = (now.mono, self.meter.mark)
+            return
+        since, mark = self._rate_from
+        elapsed = now.mono - since
+        if elapsed >= RATE_WINDOW:
+            rate = int((self.meter.mark - mark) / elapsed)
+            self.account.rate = rate if rate > self.account.rate else (rate + self.account.rate) // 2
+            self._rate_from = (now.mono, self.meter.mark)
+
+    def _room(self) -> int:
+        """Bytes that may be sent beyond the meter's mark."""
+        left = self._account().share(self.meter.price)
+        ceiling = self._bid().ceiling
+        if ceiling is not None:
+            left = min(left, max(0, ceiling - self.meter.amount))
+        return self.meter.room(self.meter.amount + left)
+
+    def _clear(self, price: int) -> list[Output]:
+        """Announce `price`; it takes effect in `message_sent`."""
+        if price == self._price_asked:
+            return []
+        outputs: list[Output] = []
+        if self._price_asked == 0:
+            # The clear will land at or after the meter's mark: this bound holds credit until we know where.
+            outputs += [SetAllowance(self.meter.mark + self._account().window), SetService(Service.PRICED)]
+        tag, self._next_tag = self._next_tag, self._next_tag + 1
+        self._clears[tag] = price
+        self._price_asked = price
+        return [*outputs, Send(Clear(price, 0, tag), tag)]
+
+    def _end_pricing(self, state: SellerState) -> list[Output]:
+        self.state = state
+        self._stalled_at = None
+        return self._clear(0)
+
+    def _refuse(self, code: StopCode, text: str) -> list[Output]:
+        return [Notice(code, text, by_peer=False), Send(Stop(code, text)), *self._end_pricing(SellerState.FREE)]
+
+    def _leave(self) -> list[Output]:
+        if self.account is not None and self in self.account.connections:
+            self.account.connections.remove(self)
+        # A newer clear may already be on its way: then its own allowance stands.
+        return [SetAllowance(None), SetService(Service.FREE)] if self._price_asked == 0 else []
+
+    def _receipt(self) -> Receipt:
+        account, meter = self._account(), self.meter
+        return Receipt(
+            rail=self._bid().rail,
+            cumulative=account.accepted,
+            signature=account.signature,
+            mark=meter.mark,
+            bytes=meter.bytes,
+            amount=meter.amount,
+            credit=account.window,
+        )
+
+
+def _bad_signature(text: str) -> RemoteFaultError:
+    return RemoteFaultError(text, action=Action.DISCONNECT, code=StopCode.BAD_SIGNATURE)
