@@ -1,0 +1,82 @@
+"""Credit's promise: nobody can take more than a newcomer's share beyond what it has paid for."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.speed.credit import FORGIVE_DIVISOR, CreditPolicy, SellerAccount
+from wallet.amount import MIB, cost
+
+PRICE = 10**15
+FAST = 10**12
+
+
+def test_a_newcomer_gets_one_mebibyte() -> None:
+    assert CreditPolicy().limit(paid_bytes=0, rate=FAST) == MIB
+
+
+def test_credit_doubles_with_each_window_paid_up_to_the_cap() -> None:
+    policy = CreditPolicy()
+    paid, seen = 0, []
+    for _ in range(8):
+        seen.append(policy.limit(paid, FAST))
+        paid += seen[-1]
+    assert seen == [MIB * 2**i for i in range(7)] + [policy.cap]
+
+
+def test_credit_stops_at_what_the_rate_needs() -> None:
+    policy = CreditPolicy()
+    assert policy.limit(paid_bytes=10**12, rate=0) == 2 * MIB
+    assert policy.limit(paid_bytes=10**12, rate=40 * MIB) == 12 * MIB
+
+
+@pytest.mark.parametrize("bad", [{"newcomer": 0}, {"cap": 1}, {"quantum": 0}, {"round_trip_ms": -1}])
+def test_a_policy_without_sense_is_refused(bad: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="credit policy"):
+        CreditPolicy(**bad)
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**19), st.integers(0, 10**19)), max_size=30))
+def test_whoever_pays_and_vanishes_never_holds_more_than_a_newcomer_plus_what_was_paid(
+    turns: list[tuple[int, int]],
+) -> None:
+    account = SellerAccount(CreditPolicy(), rate=FAST)
+    for take, pay in turns:
+        account.earned += min(take, account.left(PRICE))
+        assert account.unpaid <= cost(account.policy.newcomer, PRICE) + account.accepted
+        account.accept(account.accepted + pay, bytes(65), PRICE)
+
+
+@given(st.lists(st.integers(0, 10**17), max_size=50))
+def test_forgiveness_after_broken_connections_is_bounded(broken: list[int]) -> None:
+    account = SellerAccount(CreditPolicy(), rate=FAST)
+    for lost in broken:
+        account.earned += lost
+        account.forgive(PRICE)
+        assert account.forgiven <= cost(account.policy.newcomer, PRICE) + account.accepted // FORGIVE_DIVISOR
+        account.accept(account.earned - account.forgiven, bytes(65), PRICE)
+
+
+def test_a_cheque_never_lowers_what_is_accepted() -> None:
+    account = SellerAccount(CreditPolicy(), earned=100)
+    assert account.accept(100, b"x", PRICE) == 100
+    assert account.accept(99, b"y", PRICE) == 0
+    assert account.accept(100, b"y", PRICE) == 0
+    assert (account.accepted, account.signature) == (100, b"x")
+
+
+def test_coverage_bounds_credit_by_what_the_vault_still_holds() -> None:
+    account = SellerAccount(CreditPolicy(), rate=FAST, coverage=10, earned=4)
+    assert account.left(PRICE) == 6
+    account.accept(4, b"x", PRICE)
+    assert account.left(PRICE) == 6
+    account.paid_out, account.coverage = 4, 6
+    assert account.left(PRICE) == 6
+
+
+def test_connections_of_one_payer_share_one_window() -> None:
+    account = SellerAccount(CreditPolicy())
+    account.connections = [object(), object(), object(), object()]
+    assert account.share(PRICE) * 4 <= account.left(PRICE)
