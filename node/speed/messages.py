@@ -259,10 +259,12 @@ class Stop:
         text = body.get(b"text", b"")
         if not isinstance(text, bytes) or len(text) > MAX_TEXT:
             raise MessageError(f"stop: text is not a string of at most {MAX_TEXT} bytes")
-        known = StopCode(code) if code in StopCode else StopCode.BYE
+        known = _STOP_CODES.get(code, StopCode.BYE)
         printable = "".join(c if c.isprintable() else " " for c in text.decode(errors="replace"))
         return cls(known, printable)
 
+
+_STOP_CODES = {int(code): code for code in StopCode}
 
 Message = Ask | Bid | Clear | ChequeMessage | Receipt | Stop
 

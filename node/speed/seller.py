@@ -132,7 +132,7 @@ class SellerSession:
         self._book(self.meter.advance(mark))
         self._measure_rate(now)
 
-    def message_sent(self, tag: int, mark: int) -> list[Output]:
+    def message_sent(self, tag: int, mark: int, now: Now) -> list[Output]:
         """A tagged message landed on `mark`: a clear takes effect there."""
         price = self._clears.pop(tag, None)
         if price is None or self.state is SellerState.CLOSED:
@@ -143,7 +143,7 @@ class SellerSession:
         account = self._account()
         if self not in account.connections:
             account.connections.append(self)
-        return self.refresh()
+        return self.refresh(now)
 
     def coverage_known(self, account: SellerAccount) -> list[Output]:
         """The answer to `CheckCoverage`: the payer's account with `coverage` filled in."""
@@ -164,24 +164,26 @@ class SellerSession:
             return []
         return self._refuse(StopCode.CHAIN_UNAVAILABLE, f"cannot check the payer's vault now: {reason}")
 
-    def cheque_stored(self, cumulative: int, signature: bytes) -> list[Output]:
+    def cheque_stored(self, cumulative: int, signature: bytes, now: Now) -> list[Output]:
         """The answer to `StoreCheque`: it is durable, so it counts now. The peer may be gone: the account still grows."""
         account = self._account()
         if account.accept(cumulative, signature, self.meter.price or self._price_asked or self.terms.reserve):
             self._useless = 0
-            self._stalled_at = None
         if self.state is SellerState.CLOSED:
             return []
         outputs: list[Output] = [Send(self._receipt())]
         if self.state is SellerState.SUSPENDED and account.left(self._clearing_price()) > 0:
             self.state = SellerState.PRICED
             outputs += self._clear(self._clearing_price())
-        return outputs + self.refresh()
+        return outputs + self.refresh(now)
 
-    def refresh(self) -> list[Output]:
+    def refresh(self, now: Now) -> list[Output]:
         """The account moved (cheque, coverage, other connections): recompute what may be served."""
         if self.meter.price == 0 or self.state is SellerState.CLOSED or self._price_asked == 0:
             return []
+        if self._stalled_at is not None and self._room() < BLOCK:
+            return self.stalled(now)
+        self._stalled_at = None
         return [SetAllowance(self.meter.mark + self._room())]
 
     def stalled(self, now: Now) -> list[Output]:
@@ -189,12 +191,14 @@ class SellerSession:
         if self.meter.price == 0 or self.state is not SellerState.PRICED:
             return []
         if self._room() >= BLOCK:
-            return self.refresh()
+            self._stalled_at = None
+            return self.refresh(now)
         bid, account = self._bid(), self._account()
         if bid.ceiling is not None and self.meter.room(bid.ceiling) < BLOCK:
             notice = Notice(StopCode.BUDGET, "the buyer's budget for this connection is used up", by_peer=True)
             return [notice, *self._end_pricing(SellerState.FREE)]
-        if account.unpaid == 0 and account.left(self.meter.price) == 0:
+        if account.unpaid == 0 and account.window >= BLOCK * max(1, len(account.connections)):
+            # Nothing is owed and still nothing can be sold: only the vault stands in the way.
             return self._refuse(StopCode.INSOLVENT, "the payer's vault covers nothing more: deposit to go on")
         if self._stalled_at is None:
             self._stalled_at = now.mono
@@ -255,9 +259,14 @@ class SellerSession:
             raise _bad_signature(f"bid: {error}") from None
         if signer != bid.payer:
             raise _bad_signature("bid: not signed by the payer it names")
-        if self.bid is not None and self.account is not None and (self.bid.payer, self.bid.rail) != (
-            bid.payer,
-            bid.rail,
+        if (
+            self.bid is not None
+            and self.account is not None
+            and (self.bid.payer, self.bid.rail)
+            != (
+                bid.payer,
+                bid.rail,
+            )
         ):
             raise RemoteFaultError(
                 "one connection has one payer on one rail", action=Action.DISCONNECT, code=StopCode.MALFORMED
@@ -265,7 +274,7 @@ class SellerSession:
         renewed = self.state is SellerState.PRICED
         self.bid = bid
         if renewed:
-            return [*self._clear(self._clearing_price()), *self.refresh()]
+            return [*self._clear(self._clearing_price()), *self.refresh(now)]
         self.state = SellerState.CHECKING
         return [CheckCoverage(bid)]
 

@@ -152,7 +152,7 @@ class Pair:
             self.run_buyer(self.buyer.cheque_issued(cumulative, signature))
         else:
             self.stored.append(cumulative)
-            self.run_seller(self.seller.cheque_stored(cumulative, signature))
+            self.run_seller(self.seller.cheque_stored(cumulative, signature, self.now))
         return True
 
     # --- the shell's part ---
@@ -163,7 +163,7 @@ class Pair:
                 case Send(message, tag):
                     self.to_buyer.append(message)
                     if tag:
-                        self.run_seller(self.seller.message_sent(tag, self.sent))
+                        self.run_seller(self.seller.message_sent(tag, self.sent, self.now))
                 case SetAllowance(mark):
                     self.allowance = mark
                     if mark is None or self.sent + BLOCK <= mark:

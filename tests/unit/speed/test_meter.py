@@ -32,7 +32,7 @@ def test_debt_is_the_sum_over_periods_of_the_rounded_up_cost(steps: list[tuple[i
     assert meter.amount == reference(steps) == grown
 
 
-@given(STEPS, st.lists(st.integers(1, 400_000), min_size=1, max_size=50))
+@given(STEPS, st.lists(st.integers(50_000, 400_000), min_size=1, max_size=50))
 def test_it_does_not_matter_in_how_many_events_the_bytes_arrive(
     steps: list[tuple[int, int]], chunks: list[int]
 ) -> None:

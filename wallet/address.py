@@ -1,0 +1,81 @@
+"""20-byte account addresses and their two text forms.
+
+EVM: `0x` and 40 hex digits, checksummed by letter case (EIP-55). TRON: base58check of 0x41 and the same 20 bytes, or 42
+hex digits that start with 41. Inside the node an address is always the 20 bytes; text is for people and wires.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+import base58
+from eth_utils import keccak
+
+from wallet.errors import AddressError
+
+TRON_PREFIX = b"\x41"
+_EVM = re.compile(r"0[xX]([0-9a-fA-F]{40})\Z")
+_TRON_HEX = re.compile(r"41([0-9a-fA-F]{40})\Z")
+_TRON = re.compile(r"T[1-9A-HJ-NP-Za-km-z]{33}\Z")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Address:
+    """20 raw bytes. Raises `AddressError` for any other length."""
+
+    raw: bytes
+
+    def __post_init__(self) -> None:
+        if len(self.raw) != 20:
+            raise AddressError(f"an address has 20 bytes, not {len(self.raw)}")
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Either text form. Mixed case must carry a right EIP-55 checksum, base58 a right check sum."""
+        text = text.strip()
+        if match := _EVM.match(text):
+            address = cls(bytes.fromhex(match.group(1)))
+            digits = match.group(1)
+            if digits not in (digits.lower(), digits.upper()) and address.evm[2:] != digits:
+                raise AddressError(f"'{text}': checksum does not match (EIP-55): a letter is mistyped")
+            return address
+        if match := _TRON_HEX.match(text):
+            return cls(bytes.fromhex(match.group(1)))
+        if _TRON.match(text):
+            try:
+                raw = base58.b58decode_check(text)
+            except ValueError:
+                raise AddressError(f"'{text}': checksum does not match (base58): a letter is mistyped") from None
+            if len(raw) == 21 and raw[:1] == TRON_PREFIX:
+                return cls(raw[1:])
+        raise AddressError(f"'{text[:50]}' is not an address: expected 0x and 40 hex digits, or T and 33 characters")
+
+    @property
+    def evm(self) -> str:
+        """`0x…` with the EIP-55 checksum."""
+        return _eip55(self.raw)
+
+    @property
+    def tron(self) -> str:
+        """`T…` in base58check."""
+        return base58.b58encode_check(TRON_PREFIX + self.raw).decode()
+
+    @property
+    def tron_hex(self) -> str:
+        """`41…`, 42 lower-case hex digits, as java-tron writes it."""
+        return (TRON_PREFIX + self.raw).hex()
+
+    def __bytes__(self) -> bytes:
+        return self.raw
+
+    def __str__(self) -> str:
+        return self.evm
+
+
+@lru_cache(maxsize=4096)
+def _eip55(raw: bytes) -> str:
+    digits = raw.hex()
+    check = keccak(text=digits).hex()
+    return "0x" + "".join(d.upper() if int(c, 16) > 7 else d for d, c in zip(digits, check, strict=False))
