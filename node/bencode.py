@@ -1,7 +1,7 @@
 """Bencoding (BEP 3), strict and bounded, for untrusted bytes.
 
-Canonical form only: dictionary keys unique and sorted, integers without leading zeros or "-0", no trailing bytes. So two
-equal values have equal bytes, and a signature or hash over them means one thing. The decoder's work is bounded by
+Canonical form only: dictionary keys unique and sorted, integers without leading zeros or "-0", no trailing bytes. So
+two equal values have equal bytes, and a signature or hash over them means one thing. The decoder's work is bounded by
 `max_bytes`, its stack by `max_depth`, its memory by `max_items`; integers by what 256 bits can hold.
 """
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import base58
-from eth_utils import keccak
+from Crypto.Hash import keccak
 
 from wallet.errors import AddressError
 
@@ -77,5 +77,5 @@ class Address:
 @lru_cache(maxsize=4096)
 def _eip55(raw: bytes) -> str:
     digits = raw.hex()
-    check = keccak(text=digits).hex()
+    check = keccak.new(digest_bits=256, data=digits.encode()).hexdigest()
     return "0x" + "".join(d.upper() if int(c, 16) > 7 else d for d, c in zip(digits, check, strict=False))

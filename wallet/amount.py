@@ -66,7 +66,7 @@ def parse_amount(text: str, token: Token = BTT) -> int:
     elif unit == "" or unit.upper() == token.symbol.upper():
         if decimals > token.decimals:
             raise AmountError(f"'{text[:40]}' has more than the {token.decimals} decimals of {token.symbol}")
-        value = numerator * 10 ** (token.decimals - decimals)
+        value = numerator * 10**token.decimals // 10**decimals
     else:
         raise AmountError(f"'{unit[:20]}' is not the token expected here: write {token.symbol} or units")
     return checked_amount(value)

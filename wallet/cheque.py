@@ -115,7 +115,7 @@ def bid_digest(rail: Rail, payer: Address, payee: Address, max_price: int, nonce
 
 @dataclass(frozen=True, slots=True)
 class BtfsCheque:
-    """A BTFS cheque: drawn on the payer's own vault contract. `token` None: WBTT (`Cheque`), else `MultiTokenCheque`."""
+    """A BTFS cheque, drawn on the payer's own vault. Without `token`: WBTT (`Cheque`), else `MultiTokenCheque`."""
 
     vault: Address
     beneficiary: Address

@@ -2,8 +2,8 @@
 
     digest = keccak(0x19 0x01 ‖ domain separator ‖ keccak(type hash ‖ encoded fields))
 
-All fields here are static (addresses, uint256, bytes32), so encoding is concatenation of 32-byte words. TIP-712 gives the
-same digests once TRON's 0x41 prefix is stripped from addresses and the chain id is masked to 32 bits, because the
+All fields here are static (addresses, uint256, bytes32), so encoding is concatenation of 32-byte words. TIP-712 gives
+the same digests once TRON's 0x41 prefix is stripped from addresses and the chain id is masked to 32 bits, because the
 TVM's `block.chainid` may be 4 or 32 bytes of the genesis block's id.
 """
 

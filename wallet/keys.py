@@ -78,7 +78,7 @@ def recover(digest: bytes, signature: bytes) -> Address:
         raise BadSignatureError("signature: s is not in the lower half of the curve's order")
     try:
         key = coincurve.PublicKey.from_signature_and_message(signature[:64] + bytes((v - 27,)), digest, hasher=None)
-    except Exception:  # noqa: BLE001 - libsecp256k1's wrapper raises bare Exception for some invalid points
+    except Exception:  # libsecp256k1's wrapper raises bare Exception for some invalid points
         raise BadSignatureError("signature: no such point on the curve") from None
     return _address_of(key)
 
@@ -89,7 +89,8 @@ def _address_of(key: coincurve.PublicKey) -> Address:
 
 def new_mnemonic(entropy: bytes) -> str:
     """BIP-39 words for 16 (12 words) or 32 (24 words) bytes of entropy."""
-    from eth_account.hdaccount import Language, Mnemonic  # its import takes half a second
+    from eth_account.hdaccount.mnemonic import Mnemonic  # its import takes half a second
+    from eth_account.types import Language
 
     if len(entropy) not in (16, 20, 24, 28, 32):
         raise KeyFormatError("entropy for a mnemonic has 16 to 32 bytes, a multiple of 4")
@@ -98,7 +99,8 @@ def new_mnemonic(entropy: bytes) -> str:
 
 def normalise_mnemonic(text: str) -> str:
     """Lower case, single spaces, NFKD; checks words and checksum. Raises `KeyFormatError` that repeats no word."""
-    from eth_account.hdaccount import Language, Mnemonic  # its import takes half a second
+    from eth_account.hdaccount.mnemonic import Mnemonic  # its import takes half a second
+    from eth_account.types import Language
 
     words = unicodedata.normalize("NFKD", " ".join(text.lower().split()))
     count = len(words.split())
@@ -123,5 +125,5 @@ def derive(mnemonic: str, path: str = EVM_PATH.format(index=0), passphrase: str 
         return PrivateKey(bytes(key_from_seed(seed_of(mnemonic, passphrase), path)))
     except KeyFormatError:
         raise
-    except Exception:  # noqa: BLE001 - the library has no error type of its own for a bad path
+    except Exception:  # the library has no error type of its own for a bad path
         raise KeyFormatError(f"'{path[:60]}' is not a derivation path: write it like m/44'/60'/0'/0/0") from None

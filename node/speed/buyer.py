@@ -7,8 +7,8 @@ have passed their hash. It pays late rather than early, but never so late that t
 * earlier, as soon as half of the credit is in use and an eighth of it is payable,
 * for everything payable at the end of the download, or when the connection opens with old debts.
 
-Cheques are cumulative per payee. `owed` is what we acknowledge, `issued` what we have signed; both only grow. Nothing is
-ever signed above a bid's price or a connection's ceiling: that is the user's own limit, and it holds whatever the
+Cheques are cumulative per payee. `owed` is what we acknowledge, `issued` what we have signed; both only grow. Nothing
+is ever signed above a bid's price or a connection's ceiling: that is the user's own limit, and it holds whatever the
 other side says.
 """
 
@@ -284,11 +284,11 @@ class BuyerSession:
             account.owed = max(account.owed, receipt.cumulative)
             account.metered = max(account.metered, receipt.cumulative)
         ours = self.meter.at(receipt.mark)
-        if ours is not None and not self.disputed and (ours.bytes, ours.amount) != (receipt.bytes, receipt.amount):
+        if ours is not None and not self.disputed and (ours.bytes, ours.amount) != (receipt.priced, receipt.amount):
             self.disputed = True
             raise RemoteFaultError(
-                f"accounts differ at byte {receipt.mark}: the seller counts {receipt.bytes} bytes and {receipt.amount}, "
-                f"we {ours.bytes} and {ours.amount}",
+                f"accounts differ at byte {receipt.mark}: the seller counts {receipt.priced} bytes, {receipt.amount}; "
+                f"we {ours.bytes} bytes, {ours.amount}",
                 action=Action.STOP_TRADE,
                 code=StopCode.ACCOUNTS_DIFFER,
             )

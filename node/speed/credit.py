@@ -1,10 +1,10 @@
 """How much unpaid data a payer may hold.
 
 Theory. Data comes first, the cheque after it, so the seller always has something at stake. Credit is the most that can
-be lost, and it is earned: it starts at `newcomer` bytes and grows by what has been paid, byte for byte. While everything
-goes well the window doubles per round trip, as TCP's slow start does, but whoever takes the window and vanishes has
-paid at least as much as it takes beyond the newcomer's share. Growth stops at what the present rate needs for a round
-trip of payment, and at `cap`.
+be lost, and it is earned: it starts at `newcomer` bytes and grows by what has been paid, byte for byte. While
+everything goes well the window doubles per round trip, as TCP's slow start does, but whoever takes the window and
+vanishes has paid at least as much as it takes beyond the newcomer's share. Growth stops at what the present rate needs
+for a round trip of payment, and at `cap`.
 
 One `SellerAccount` stands for one (payer, payee, rail), whatever number of connections and torrents the payer has with
 us: the cheque is cumulative over all of them, so credit must be too. Debt in the account is money, since prices differ;

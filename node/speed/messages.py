@@ -203,15 +203,15 @@ class ChequeMessage:
 class Receipt:
     """What the seller has booked: the highest cheque it holds, and its account of this connection at `mark`.
 
-    `mark` is a count of block bytes the seller had sent; `bytes` of them were priced, at `amount` together. `credit`
-    is how many unpaid bytes the seller allows now.
+    `mark` is a count of block bytes the seller had sent; `priced` of them (wire key `bytes`) had a price, at `amount`
+    together. `credit` is how many unpaid bytes the seller allows now.
     """
 
     rail: str
     cumulative: int
     signature: bytes
     mark: int
-    bytes: int
+    priced: int
     amount: int
     credit: int
     type: ClassVar[bytes] = b"receipt"
@@ -219,7 +219,7 @@ class Receipt:
     def body(self) -> Wire:
         body: Wire = {
             b"amount": self.amount,
-            b"bytes": self.bytes,
+            b"bytes": self.priced,
             b"credit": self.credit,
             b"cum": self.cumulative,
             b"mark": self.mark,
@@ -236,7 +236,7 @@ class Receipt:
             cumulative=_int(body, b"cum", UINT256),
             signature=_bytes(body, b"sig", SIGNATURE_BYTES) if b"sig" in body else b"",
             mark=_int(body, b"mark", UINT63),
-            bytes=_int(body, b"bytes", UINT63),
+            priced=_int(body, b"bytes", UINT63),
             amount=_int(body, b"amount", UINT256),
             credit=_int(body, b"credit", UINT63),
         )

@@ -21,6 +21,7 @@ from node.speed.credit import CreditPolicy, SellerAccount
 from node.speed.errors import Action, RemoteFaultError, StopCode
 from node.speed.messages import Ask, Bid, ChequeMessage, Clear, Message, RailOffer, Receipt, Stop
 from node.speed.meter import Meter
+from node.speed.moment import Now
 from node.speed.outputs import (
     CheckCoverage,
     Notice,
@@ -31,7 +32,6 @@ from node.speed.outputs import (
     SetService,
     StoreCheque,
 )
-from node.speed.moment import Now
 from wallet.address import Address
 from wallet.cheque import Cheque, Rail, SignedCheque, bid_digest, verify_cheque
 from wallet.errors import BadSignatureError
@@ -165,7 +165,7 @@ class SellerSession:
         return self._refuse(StopCode.CHAIN_UNAVAILABLE, f"cannot check the payer's vault now: {reason}")
 
     def cheque_stored(self, cumulative: int, signature: bytes, now: Now) -> list[Output]:
-        """The answer to `StoreCheque`: it is durable, so it counts now. The peer may be gone: the account still grows."""
+        """The answer to `StoreCheque`: it is durable, so it counts. The peer may be gone: the account still grows."""
         account = self._account()
         if account.accept(cumulative, signature, self.meter.price or self._price_asked or self.terms.reserve):
             self._useless = 0
@@ -375,7 +375,7 @@ class SellerSession:
             cumulative=account.accepted,
             signature=account.signature,
             mark=meter.mark,
-            bytes=meter.bytes,
+            priced=meter.bytes,
             amount=meter.amount,
             credit=account.window,
         )
