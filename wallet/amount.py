@@ -59,6 +59,7 @@ def parse_amount(text: str, token: Token = BTT) -> int:
         raise AmountError(f"'{text[:40]}' is not an amount: write it like 1.5 {token.symbol} or 1500 units")
     number, unit = match.groups()
     numerator, decimals = _fraction(number)
+    value: int
     if unit.lower() in ("unit", "units"):
         if decimals:
             raise AmountError(f"'{text[:40]}': units are whole numbers")
@@ -119,7 +120,8 @@ def parse_size(text: str) -> int:
     if match is None or unit is None or len(text) > MAX_TEXT:
         raise AmountError(f"'{text[:40]}' is not a size: write it like 64 MiB, 20 MB or 20M")
     numerator, decimals = _fraction(match.group(1))
-    value, rest = divmod(numerator * unit, 10**decimals)
+    scale: int = 10**decimals
+    value, rest = divmod(numerator * unit, scale)
     if rest or value > MAX_SIZE:
         raise AmountError(f"'{text[:40]}' is not a whole number of bytes below 2^63")
     return value

@@ -220,6 +220,11 @@ class BuyerSession:
             self.state = BuyerState.STOPPED
         return [*outputs, Send(Stop(fault.code, str(fault)))]
 
+    @property
+    def counted(self) -> int:
+        """Units of this connection that are in the account: verified, agreed, and within the ceiling."""
+        return self._counted
+
     def closed(self) -> None:
         """The connection is gone. Pieces may still pass: keep calling `piece_passed` and `settle` until `idle`."""
         self.state = BuyerState.CLOSED

@@ -1,0 +1,98 @@
+"""The user's spend limits, as they stand now: what is durable in the store plus what is on its way there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from node.ports.clock import Clock
+from node.ports.engine import PeerId, TorrentId
+from node.ports.store import Store
+from node.services.vault import VaultView
+from node.speed.bidder import Cap, NoBid, Plan, Purse
+
+DAY = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class SpendCaps:
+    """In token units; None = no such cap."""
+
+    per_torrent: int | None = None
+    per_day: int | None = None
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TorrentTerms:
+    """What the user set for one torrent; None = the node's default, or no own budget."""
+
+    max_price: int | None = None
+    budget: int | None = None
+
+
+class Budget:
+    """Plans bids within the user's caps and the vault's deposit. `on_the_way` is owed but not signed yet."""
+
+    def __init__(self, caps: SpendCaps, *, store: Store, vault: VaultView, clock: Clock) -> None:
+        self.caps = caps
+        self.terms: dict[TorrentId, TorrentTerms] = {}
+        self._store = store
+        self._vault = vault
+        self._clock = clock
+        self._purse = Purse()
+        self._on_the_way: dict[TorrentId, int] = {}
+        self._used: dict[PeerId, int] = {}
+
+    async def plan(
+        self, peer: PeerId, torrent: TorrentId, *, reserve: int, used: int, default_price: int
+    ) -> Plan | NoBid:
+        """The bid for connection `peer`, or why there is none."""
+        terms = self.terms.get(torrent, TorrentTerms())
+        spent = await self._store.spent(self._clock.wall() // DAY)
+        spent_here = await self._store.spent_on(torrent)
+        everything, here = sum(self._on_the_way.values()), self._on_the_way.get(torrent, 0)
+        everywhere, this_torrent = [], []
+        if self.caps.total is not None:
+            everywhere.append(Cap("total budget", self.caps.total, spent.total + everything))
+        if self.caps.per_day is not None:
+            everywhere.append(Cap("budget for today", self.caps.per_day, spent.today + everything))
+        funds = self._vault.funds
+        if funds is None:
+            return NoBid("the vault's deposit is not known: the chain cannot be reached", final=False)
+        if funds - everything <= 0:
+            return NoBid("the vault is empty: `bttnode vault deposit` to pay for speed", final=False)
+        everywhere.append(Cap("deposit in the vault", funds, everything))
+        budgets = [budget for budget in (terms.budget, self.caps.per_torrent) if budget is not None]
+        if budgets:
+            this_torrent.append(Cap("budget for this torrent", min(budgets), spent_here + here))
+        price = default_price if terms.max_price is None else terms.max_price
+        return self._purse.plan(
+            peer,
+            torrent,
+            reserve=reserve,
+            max_price=price,
+            used=used,
+            everywhere=everywhere,
+            this_torrent=this_torrent,
+        )
+
+    def spent(self, peer: PeerId, torrent: TorrentId, amount: int) -> bool:
+        """Connection `peer` owes `amount` more; says whether its bid should be renewed."""
+        self._on_the_way[torrent] = self._on_the_way.get(torrent, 0) + amount
+        self._used[peer] = self._used.get(peer, 0) + amount
+        return self._purse.spend(peer, self._used[peer])
+
+    def committed(self, spent: Mapping[TorrentId, int]) -> None:
+        """A cheque over these growths is durable: the store counts them now."""
+        for torrent, amount in spent.items():
+            left = self._on_the_way.get(torrent, 0) - amount
+            if left > 0:
+                self._on_the_way[torrent] = left
+            else:
+                self._on_the_way.pop(torrent, None)
+
+    def release(self, peer: PeerId) -> None:
+        """The connection is gone and nothing on it can become payable any more."""
+        self._used.pop(peer, None)
+        self._purse.release(peer)

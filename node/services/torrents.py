@@ -1,0 +1,244 @@
+"""The torrents of this node: what the engine runs and what the store remembers of it.
+
+Resume data is saved when a torrent finishes or is paused, every `SAVE_EVERY` seconds while it downloads, and at a clean
+stop. After an unclean stop unfinished torrents are hashed again: what is on the disk is the truth, not an older note
+about it, and a piece that was paid for is not bought twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from node.ports.clock import Clock
+from node.ports.engine import (
+    AddTorrent,
+    CreateTorrent,
+    Engine,
+    EngineError,
+    EngineEvent,
+    MetadataReceived,
+    PeerStatus,
+    TorrentFailed,
+    TorrentFinished,
+    TorrentId,
+    TorrentInfo,
+    TorrentStatus,
+    UnknownTorrentError,
+)
+from node.ports.store import Store, TorrentRecord
+
+log = logging.getLogger(__name__)
+
+SAVE_EVERY = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddRequest:
+    """Exactly one of `torrent` and `magnet`. Prices in units per MiB, budget in units."""
+
+    torrent: bytes | None = None
+    magnet: str | None = None
+    save_path: Path
+    paused: bool = False
+    seed_mode: bool = False
+    max_price: int | None = None
+    budget: int | None = None
+    peers: Sequence[tuple[str, int]] = ()
+
+
+class Torrents:
+    """One per node. `handle` takes every engine event."""
+
+    def __init__(self, engine: Engine, store: Store, clock: Clock) -> None:
+        self._engine = engine
+        self._store = store
+        self._clock = clock
+        self._records: dict[TorrentId, TorrentRecord] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._saved_at = clock.now()
+        self._changed = asyncio.Event()
+        self.on_added: Callable[[TorrentRecord], None] = lambda record: None
+        self.on_removed: Callable[[TorrentId], None] = lambda torrent: None
+
+    async def start(self) -> None:
+        """Give the engine everything the store remembers."""
+        clean = await self._store.clean_stop()
+        for record in await self._store.torrents():
+            self._records[record.id] = record
+            self.on_added(record)
+            unfinished = record.finished_at is None and not record.seed_mode
+            request = AddTorrent(
+                save_path=record.save_path,
+                resume=record.resume,
+                torrent=None if record.resume else record.torrent,
+                magnet=None if record.resume or record.torrent else record.magnet,
+                paused=record.paused,
+                seed_mode=record.seed_mode or (record.finished_at is not None and record.resume is None),
+                recheck=not clean and unfinished and (record.resume is not None or record.torrent is not None),
+            )
+            try:
+                await self._engine.add(request)
+            except EngineError as error:
+                log.error("torrent %s cannot be started: %s", record.name, error)  # noqa: TRY400 - one line is enough
+
+    async def close(self) -> None:
+        """Save what the next start needs. Call before the engine is closed."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(self._save(torrent) for torrent in self._records))
+        await self._store.mark_clean()
+
+    # --- what the user does ------------------------------------------------------------------------------------------
+
+    async def create(
+        self, request: CreateTorrent, progress: Callable[[int, int], None] | None = None
+    ) -> tuple[bytes, TorrentInfo]:
+        """Hash a file or folder; returns the torrent file and what is in it."""
+        data = await self._engine.create(request, progress)
+        return data, self._engine.inspect(data)
+
+    async def add(self, request: AddRequest) -> TorrentRecord:
+        """Raises `EngineError` for bytes or links that are not torrents, and for ones that are here already."""
+        if request.torrent is not None:
+            info = self._engine.inspect(request.torrent)
+        else:
+            info = self._engine.inspect_magnet(request.magnet or "")
+        record = TorrentRecord(
+            id=info.id,
+            name=info.name or info.id,
+            save_path=request.save_path,
+            torrent=request.torrent,
+            magnet=request.magnet,
+            paused=request.paused,
+            seed_mode=request.seed_mode,
+            added_at=self._clock.wall(),
+            max_price=request.max_price,
+            budget=request.budget,
+        )
+        known = self._records.get(info.id)
+        if known is None:
+            # The terms must be known before the first peer can ask for a bid.
+            self.on_added(record)
+        await self._engine.add(
+            AddTorrent(
+                save_path=request.save_path,
+                torrent=request.torrent,
+                magnet=request.magnet,
+                paused=request.paused,
+                seed_mode=request.seed_mode,
+                peers=request.peers,
+            )
+        )
+        self._records[record.id] = record
+        await self._store.save_torrent(record)
+        return record
+
+    async def remove(self, torrent: TorrentId, *, delete_files: bool = False) -> None:
+        self.record(torrent)
+        await self._engine.remove(torrent, delete_files=delete_files)
+        del self._records[torrent]
+        await self._store.remove_torrent(torrent)
+        self.on_removed(torrent)
+
+    async def pause(self, torrent: TorrentId) -> None:
+        record = self.record(torrent)
+        await self._engine.pause(torrent)
+        await self._update(replace(record, paused=True))
+        await self._save(torrent)
+
+    async def resume(self, torrent: TorrentId) -> None:
+        record = self.record(torrent)
+        await self._engine.resume(torrent)
+        await self._update(replace(record, paused=False))
+
+    async def set_terms(self, torrent: TorrentId, *, max_price: int | None, budget: int | None) -> TorrentRecord:
+        """Change what the user is ready to pay for this torrent."""
+        record = replace(self.record(torrent), max_price=max_price, budget=budget)
+        await self._update(record)
+        return record
+
+    async def connect(self, torrent: TorrentId, host: str, port: int) -> None:
+        self.record(torrent)
+        await self._engine.connect(torrent, host, port)
+
+    # --- what the user sees ------------------------------------------------------------------------------------------
+
+    def record(self, torrent: TorrentId) -> TorrentRecord:
+        """Raises `UnknownTorrentError`."""
+        try:
+            return self._records[torrent]
+        except KeyError:
+            raise UnknownTorrentError(f"no torrent {torrent}: `bttnode status` lists them") from None
+
+    def find(self, prefix: str) -> TorrentId:
+        """The one torrent whose id or name starts with `prefix`. Raises `UnknownTorrentError`."""
+        found = [r.id for r in self._records.values() if r.id.startswith(prefix.lower()) or r.name.startswith(prefix)]
+        if len(found) != 1 or not prefix:
+            problem = "several torrents match" if found else "no torrent matches"
+            raise UnknownTorrentError(f"{problem} '{prefix[:60]}': `bttnode status` lists them")
+        return found[0]
+
+    async def statuses(self) -> Sequence[TorrentStatus]:
+        return await self._engine.statuses()
+
+    async def status(self, torrent: TorrentId) -> TorrentStatus:
+        return await self._engine.status(torrent)
+
+    async def peers(self, torrent: TorrentId) -> Sequence[PeerStatus]:
+        return await self._engine.peers(torrent)
+
+    # --- events ------------------------------------------------------------------------------------------------------
+
+    def handle(self, event: EngineEvent) -> None:
+        """One engine event, in order."""
+        match event:
+            case TorrentFinished(torrent) if torrent in self._records:
+                self._spawn(self._finished(torrent))
+            case MetadataReceived(torrent, data) if torrent in self._records:
+                info = self._engine.inspect(data)
+                self._spawn(self._update(replace(self._records[torrent], torrent=data, name=info.name)))
+            case TorrentFailed(torrent, fault, message):
+                log.error("torrent %s stopped (%s): %s", torrent, fault, message)
+            case _:
+                pass
+
+    def tick(self) -> None:
+        """Save resume data now and then."""
+        if self._clock.now() - self._saved_at >= SAVE_EVERY:
+            self._saved_at = self._clock.now()
+            for record in self._records.values():
+                if record.finished_at is None and not record.paused:
+                    self._spawn(self._save(record.id))
+
+    async def _finished(self, torrent: TorrentId) -> None:
+        record = self._records.get(torrent)
+        if record is not None and record.finished_at is None:
+            await self._update(replace(record, finished_at=self._clock.wall()))
+            await self._save(torrent)
+
+    async def _update(self, record: TorrentRecord) -> None:
+        if record.id in self._records:
+            self._records[record.id] = record
+            await self._store.save_torrent(record)
+
+    async def _save(self, torrent: TorrentId) -> None:
+        record = self._records.get(torrent)
+        if record is None or (record.torrent is None and record.resume is None):
+            return
+        try:
+            resume = await self._engine.resume_data(torrent)
+        except EngineError as error:
+            log.info("no resume data for %s: %s", record.name, error)
+            return
+        if torrent in self._records:
+            self._records[torrent] = replace(self._records[torrent], resume=resume)
+            await self._store.save_resume(torrent, resume)
+
+    def _spawn(self, work: object) -> None:
+        task = asyncio.ensure_future(work)  # type: ignore[arg-type, var-annotated]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,117 @@
+"""What vaults hold, as far as the chain has told us: our own deposit as a payer, our payers' coverage as a payee.
+
+The chain may be slow or away, and the hot path never waits for it. `VaultView` keeps the last answers, refreshes them
+on its own, and says honestly when it does not know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from node.ports.store import Store
+from wallet.address import Address
+from wallet.chains.base import ChainAdapter, ChainError
+
+log = logging.getLogger(__name__)
+
+MAX_AGE = 30.0
+"""Seconds for which a payer's coverage is taken from memory."""
+STALE_AGE = 600.0
+"""Seconds for which an old answer still serves while the chain is away: withdrawals need a day's notice."""
+MAX_PAYERS = 10_000
+
+
+@dataclass(slots=True)
+class _Coverage:
+    available: int
+    paid_out: int
+    at: float
+
+
+class VaultView:
+    """One per node. `refresh` is called by the daemon every few seconds and after each own transaction."""
+
+    def __init__(
+        self,
+        chains: Mapping[str, ChainAdapter],
+        *,
+        store: Store,
+        own: Address,
+        now: Callable[[], float],
+        on_change: Callable[[str, Address, int, int], None] = lambda *_: None,
+    ) -> None:
+        self._chains = chains
+        self._store = store
+        self._own = own
+        self._now = now
+        self._payers: dict[tuple[str, Address], _Coverage] = {}
+        self._funds: dict[str, int] = {}
+        self._issued_since: dict[str, int] = {}
+        self._refreshing = asyncio.Lock()
+        self.on_change = on_change
+        self.fault: str | None = "the chain has not been asked yet"
+
+    @property
+    def funds(self) -> int | None:
+        """Units of our deposit that no cheque of ours has claimed, on all rails; None = not known."""
+        return sum(self._funds.values()) if self._funds else None
+
+    def issued(self, rail: str, amount: int) -> None:
+        """We signed `amount` more: it is spoken for."""
+        self._issued_since[rail] = self._issued_since.get(rail, 0) + amount
+        if rail in self._funds:
+            self._funds[rail] = max(0, self._funds[rail] - amount)
+
+    async def coverage(self, rail: str, payer: Address) -> tuple[int, int]:
+        """(what a new cheque of `payer` to us could draw, what it has drawn). Raises `ChainError`."""
+        known = self._payers.get((rail, payer))
+        now = self._now()
+        if known is not None and now - known.at < MAX_AGE:
+            return known.available, known.paid_out
+        try:
+            fresh = await self._ask(rail, payer)
+        except ChainError:
+            if known is not None and now - known.at < STALE_AGE:
+                return known.available, known.paid_out
+            raise
+        return fresh.available, fresh.paid_out
+
+    async def refresh(self) -> None:
+        """Ask again for our own deposit and for every payer we know. Faults are kept in `fault`, not raised."""
+        async with self._refreshing:
+            try:
+                for rail, chain in self._chains.items():
+                    await self._refresh_own(rail, chain)
+                for rail, payer in list(self._payers):
+                    fresh = await self._ask(rail, payer)
+                    self.on_change(rail, payer, fresh.available, fresh.paid_out)
+            except ChainError as error:
+                if self.fault != str(error):
+                    log.warning("chain: %s", error)
+                self.fault = str(error)
+            else:
+                self.fault = None
+
+    async def _refresh_own(self, rail: str, chain: ChainAdapter) -> None:
+        # Drawn first, balance last: a cheque cashed in between then makes us too careful, never too generous.
+        self._issued_since[rail] = 0
+        claimed = 0
+        for cheque in await self._store.all_issued():
+            if cheque.rail == rail and cheque.payer == self._own:
+                drawn = await chain.paid_out(self._own, cheque.payee)
+                claimed += max(0, cheque.cumulative - drawn)
+        state = await chain.payer_state(self._own)
+        self._funds[rail] = max(0, state.balance - claimed - self._issued_since[rail])
+
+    async def _ask(self, rail: str, payer: Address) -> _Coverage:
+        chain = self._chains[rail]
+        available = await chain.available(payer, self._own)
+        paid_out = await chain.paid_out(payer, self._own)
+        coverage = _Coverage(available, paid_out, self._now())
+        if len(self._payers) >= MAX_PAYERS and (rail, payer) not in self._payers:
+            self._payers.pop(next(iter(self._payers)))
+        self._payers[rail, payer] = coverage
+        return coverage
