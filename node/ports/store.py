@@ -9,16 +9,16 @@ bytes leave the machine. Calls take effect in the order in which they are made, 
 nothing. A call that raises has changed nothing. A call whose task is cancelled may still take effect.
 
 Cheques are cumulative, so an account is one row: the highest figure and its signature. Figures described as cumulative
-never fall, whatever the order of the calls. Where a call moves such a figure, the store finds by how much it grew, in
-the same transaction, and counts and books exactly that: counters and journal cannot drift from the cheques.
+never fall, whatever the order of the calls. Where a call moves such a figure, the store finds by how much it grew, and
+counts and books exactly that in the same transaction: counters and journal cannot drift from the cheques.
 
 All amounts are `int` in the token's smallest unit, 0 .. 2^256 - 1. Bytes are below 2^63. Times are Unix seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -91,25 +91,13 @@ class NeedsReconcileError(StoreError):
     hint = "run: bttnode wallet reconcile"
 
 
-class UnknownRecordError(StoreError):
-    """There is no such record to change."""
+class AmountMismatchError(StoreError):
+    """A cheque grows by something else than what the limits were asked for: its account in memory is out of date."""
 
-    hint = "it may have been removed meanwhile"
+    hint = "start bttnode again"
 
 
 # --- torrents -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TorrentOptions:
-    """What the user set for one torrent."""
-
-    speed: bool = True
-    """Buy upload priority for it."""
-    max_price: int | None = None
-    """Units per MiB; None: the node's own limit holds."""
-    budget: int | None = None
-    """Units for this torrent in all; None: no limit of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,178 +107,62 @@ class TorrentRecord:
     id: TorrentId
     name: str
     save_path: Path
-    torrent: bytes | None = None
+    torrent: bytes | None = field(default=None, repr=False)
     magnet: str | None = None
-    resume: bytes | None = None
+    resume: bytes | None = field(default=None, repr=False)
     paused: bool = False
+    seed_mode: bool = False
     added_at: int
     finished_at: int | None = None
-    clean: bool = False
-    """`resume` describes the files as they are: it was saved at a clean stop. Otherwise recheck."""
-    options: TorrentOptions = TorrentOptions()
-    spent: int = 0
-    """Units of all cheques signed for it. Ignored by `add_torrent`: only cheques move it."""
+    speed: bool = True
+    """Buy upload priority for it."""
+    max_price: int | None = None
+    """Units per MiB; None: the node's own limit holds."""
+    budget: int | None = None
+    """Units for this torrent in all; None: no limit of its own."""
 
 
 # --- trade ----------------------------------------------------------------------------------------------------------
 
 
-class Role(StrEnum):
-    """What the other side is to us."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuedCheque:
+    """What we have signed to one payee: the account of (rail, payer, payee). `cumulative` and `owed` are cumulative."""
 
-    PAYER = "payer"
-    PAYEE = "payee"
-
-
-class Direction(StrEnum):
-    """Seen from this node."""
-
-    UPLOAD = "upload"
-    DOWNLOAD = "download"
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where a peer was last seen."""
-
-    host: str
-    port: int
-
-
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """What was moved for one torrent since the last record of the same connection.
-
-    `priced` and `free` are bytes. `amount` is units: earned on upload, signed for on download.
-    """
-
-    torrent: TorrentId
-    priced: int = 0
-    free: int = 0
-    amount: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Booking:
-    """Which accounts of the journal a growth moves between. `ref` names the business, such as a cheque's payee.
-
-    Bookings of one UTC day with equal rail, accounts and `ref` share one row, so that the journal grows with the number
-    of partners, not of cheques.
-    """
-
-    debit: str
-    credit: str
-    ref: str
-    memo: str = ""
+    rail: str
+    payer: Address
+    payee: Address
+    cumulative: int
+    owed: int
+    """What we acknowledge to owe, at least `cumulative`."""
+    signature: bytes
+    """b"" where nothing was signed, or the signature is not known."""
+    updated_at: int
+    needs_reconcile: bool = False
+    """A restored database may have forgotten cheques of this account. Ignored in calls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssueCheque:
-    """A cheque we have signed and want to send. `moved` says for which torrents (amounts: at most its growth)."""
+    """A cheque we have signed and want to send.
 
-    rail: str
-    payer: Address
-    payee: Address
-    cumulative: int
-    signature: bytes
-    owed: int
-    """Cumulative; what we acknowledge to owe now, at least `cumulative`."""
-    moved: Sequence[Moved] = ()
-    endpoint: Endpoint | None = None
-    booking: Booking | None = None
-    now: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordOwed:
-    """The buyer's figures at the end of a connection: debts that no cheque covers yet, and bytes.
-
-    Amounts in `moved` must be 0: what is signed is counted by `IssueCheque`.
+    `amount`: by how much it grows, as the limits were asked. `spent`: which torrents it is for; at most `amount` in
+    all, since debts from before a crash belong to none. `day`: the UTC day it counts on.
     """
 
-    rail: str
-    payer: Address
-    payee: Address
-    owed: int
-    moved: Sequence[Moved] = ()
-    endpoint: Endpoint | None = None
-    now: int
+    cheque: IssuedCheque
+    amount: int
+    spent: Mapping[TorrentId, int]
+    day: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RaiseIssuedFloor:
-    """Proof that we have signed at least `cumulative`: our signature, or (None) what the chain has paid out.
+class ReceivedCheque:
+    """What one payer has signed to us: the account of (rail, payer, payee), and what the seller must remember of it.
 
-    The growth counts as spent today, so that limits hold even where the counters were lost.
+    Cumulative: `cumulative`, `earned` (units metered), `paid_bytes`, `cashed`. `forgiven`: units written off after
+    broken connections; falls when they are paid after all.
     """
-
-    rail: str
-    payer: Address
-    payee: Address
-    cumulative: int
-    signature: bytes | None
-    booking: Booking | None = None
-    now: int
-
-
-@dataclass(frozen=True, slots=True)
-class IssuedAccount:
-    """What we have signed to one payee. `owed` and `cumulative` are cumulative."""
-
-    rail: str
-    payer: Address
-    payee: Address
-    owed: int
-    cumulative: int
-    signature: bytes
-    """b"" where nothing was signed, or the signature is not known."""
-    updated_at: int
-    needs_reconcile: bool
-
-
-@dataclass(frozen=True, slots=True)
-class CreditHistory:
-    """What the seller must remember of a payer. `earned` (units metered) and `paid_bytes` are cumulative.
-
-    `forgiven`: units written off after broken connections; falls when they are paid after all.
-    """
-
-    earned: int = 0
-    forgiven: int = 0
-    paid_bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReceiveCheque:
-    """A cheque a payer gave us, signature checked. `history` is the account as it stands now, cheque included."""
-
-    rail: str
-    payer: Address
-    payee: Address
-    cumulative: int
-    signature: bytes
-    history: CreditHistory
-    endpoint: Endpoint | None = None
-    booking: Booking | None = None
-    now: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordEarned:
-    """The seller's figures at the end of a connection."""
-
-    rail: str
-    payer: Address
-    payee: Address
-    history: CreditHistory
-    moved: Sequence[Moved] = ()
-    endpoint: Endpoint | None = None
-    now: int
-
-
-@dataclass(frozen=True, slots=True)
-class ReceivedAccount:
-    """What one payer has signed to us. `cumulative` and `cashed` are cumulative."""
 
     rail: str
     payer: Address
@@ -298,13 +170,15 @@ class ReceivedAccount:
     cumulative: int
     signature: bytes
     """b"" where no cheque came yet."""
+    earned: int = 0
+    forgiven: int = 0
+    paid_bytes: int = 0
     updated_at: int
-    history: CreditHistory
-    cashed: int
-    """Paid out by the vault, as receipts confirmed."""
-    bounced: int
+    cashed: int = 0
+    """Paid out by the vault, as receipts confirmed. Moved by `mark_cashed` only, as are the next two."""
+    bounced: int = 0
     """What the vault did not cover when the cheque was last cashed."""
-    bounced_at: int | None
+    bounced_at: int | None = None
     """When a cheque last bounced; stays when a later one is covered."""
 
     @property
@@ -321,82 +195,114 @@ class Cashed:
     payee: Address
     paid_out: int
     bounced: int = 0
-    booking: Booking | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of the double-entry journal: `amount` moves from account `credit` to account `debit`."""
+class Direction(StrEnum):
+    """Of bytes, seen from this node."""
 
-    rail: str
-    debit: str
-    credit: str
-    amount: int
-    ref: str
-    memo: str = ""
+    SENT = "sent"
+    RECEIVED = "received"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MarkCashed:
-    """A final receipt. `transaction` makes it count once, however often it is reported.
-
-    `entries` are what else the transaction moved, such as its fee.
-    """
-
-    rail: str
-    transaction: str
-    cashed: Sequence[Cashed]
-    entries: Sequence[Entry] = ()
-    now: int
-
-
-# --- views ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Spending:
-    """Units of all cheques signed: since ever, and on one UTC day."""
-
-    total: int
-    today: int
-
-
-@dataclass(frozen=True, slots=True)
 class Transfer:
-    """All that was moved for one torrent with one counterparty."""
+    """What was moved for one torrent with one counterparty: priced `bytes`, `free` bytes, and what they cost."""
 
     torrent: TorrentId
     rail: str
     counterparty: Address
     direction: Direction
-    priced: int
-    free: int
+    bytes: int
     amount: int
+    free: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+class Role(StrEnum):
+    """What the other side is to us."""
+
+    PAYER = "payer"
+    PAYEE = "payee"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Counterparty:
-    """Somebody we trade with. Bytes and amount are the sums of its transfers."""
+    """Somebody we trade with, and where it was seen last."""
 
     rail: str
     address: Address
     role: Role
     first_seen: int
     last_seen: int
-    endpoint: Endpoint | None
-    priced: int
-    free: int
+    host: str
+    port: int
+
+
+# --- books ----------------------------------------------------------------------------------------------------------
+
+
+class Account(StrEnum):
+    """The accounts of the journal."""
+
+    WALLET = "asset:wallet"
+    VAULT = "asset:vault"
+    CHEQUES_HELD = "asset:cheques_held"
+    CHEQUES_ISSUED = "liability:cheques_issued"
+    EQUITY = "equity:owner"
+    SPEED_INCOME = "income:speed"
+    SPEED_EXPENSE = "expense:speed"
+    FEES = "expense:fees"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of the double-entry journal: `amount` moves from account `credit` to account `debit`.
+
+    `ref` names the business, such as a transaction or a partner.
+    """
+
+    rail: str
+    debit: Account
+    credit: Account
     amount: int
+    ref: str
+    memo: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class JournalRow:
-    """The sum of `count` equal bookings of one UTC day; `at` is the time of the last."""
+    """`count` bookings of one UTC day with equal rail, accounts and `ref`, summed; `at` is the time of the last.
+
+    So the journal grows with partners and days, not with cheques. `entry.memo` is the first one's.
+    """
 
     day: int
     at: int
     entry: Entry
     count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CashReceipt:
+    """A final receipt of a transaction that cashed cheques.
+
+    `transaction` makes it count once, however often it is reported. `into`: where the payout went. `entries`: what
+    else it moved, such as its fee.
+    """
+
+    rail: str
+    transaction: str
+    cashed: Sequence[Cashed]
+    into: Account = Account.WALLET
+    entries: Sequence[Entry] = ()
+    now: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """Units of all cheques signed: since ever, and on the day that was asked for."""
+
+    total: int
+    today: int
 
 
 # --- the port -------------------------------------------------------------------------------------------------------
@@ -405,86 +311,96 @@ class JournalRow:
 class Store(Protocol):
     """Everything durable but keys. All calls on one asyncio loop; none blocks it.
 
-    Any call may raise `StoreError`. Reads see everything that has returned before.
+    Any call may raise `StoreError`. Reads see everything whose call has returned.
     """
 
     async def close(self) -> None:
         """Finish what was submitted, then close. Idempotent."""
 
     # torrents
-    async def add_torrent(self, torrent: TorrentRecord) -> None:
-        """Insert or replace. What was spent on it before, even under an earlier record, stays counted."""
+    async def save_torrent(self, torrent: TorrentRecord) -> None:
+        """Insert or replace."""
+
+    async def save_resume(self, torrent: TorrentId, resume: bytes) -> None:
+        """Replace the resume data. Ignored for a torrent that has been removed."""
+
+    async def remove_torrent(self, torrent: TorrentId) -> None:
+        """Forget the torrent; its transfers and what was spent on it stay. Ignored for one that is not there."""
 
     async def torrents(self) -> Sequence[TorrentRecord]:
         """All, in the order in which they were added."""
 
-    async def torrent(self, torrent: TorrentId) -> TorrentRecord | None: ...
+    async def clean_stop(self) -> bool:
+        """Whether `mark_clean` was called since the last `clean_stop`, which the next call will then deny."""
 
-    async def remove_torrent(self, torrent: TorrentId) -> None:
-        """Forget the torrent; its transfers and what was spent on it stay. Unknown ids are ignored."""
-
-    # Changes to a torrent that is not there raise `UnknownRecordError`.
-    async def set_torrent_metadata(self, torrent: TorrentId, *, name: str, torrent_file: bytes) -> None: ...
-
-    async def set_torrent_resume(self, torrent: TorrentId, resume: bytes, *, clean: bool) -> None: ...
-
-    async def set_torrent_paused(self, torrent: TorrentId, paused: bool) -> None: ...
-
-    async def set_torrent_finished(self, torrent: TorrentId, at: int) -> None: ...
-
-    async def set_torrent_options(self, torrent: TorrentId, options: TorrentOptions) -> None: ...
-
-    async def mark_unclean(self, torrents: Collection[TorrentId]) -> None:
-        """The engine is about to write to these torrents' files: until the next clean stop, recheck."""
+    async def mark_clean(self) -> None:
+        """Resume data now describes the files as they are."""
 
     # buying
-    async def issue_cheque(self, request: IssueCheque) -> int:
-        """Return by how much the cheque grew, after counting it as spent.
+    async def issue_cheque(self, request: IssueCheque) -> None:
+        """Store the cheque, count it as spent, book it.
 
-        Raises `StaleChequeError` unless `cumulative` is above everything issued, `NeedsReconcileError` where a restored
-        database may have forgotten cheques, `ValueError` when `moved` claims more than the growth.
+        Raises `wallet.errors.StaleChequeError` unless it is above everything issued, `NeedsReconcileError` where a
+        restored database may have forgotten cheques, `AmountMismatchError` unless it grows by `amount`.
         """
 
-    async def record_owed(self, request: RecordOwed) -> None: ...
+    async def save_owed(self, rail: str, payer: Address, payee: Address, owed: int) -> None:
+        """Debts that no cheque covers yet. Never lowers what is stored."""
 
-    async def raise_issued_floor(self, request: RaiseIssuedFloor) -> int:
-        """Never sign below this again. Clears `needs_reconcile`, also when nothing grew. Returns the growth."""
+    async def raise_issued_floor(self, cheque: IssuedCheque) -> int:
+        """Proof that we have signed at least this: our signature, or (`signature` b"") what the chain has paid out.
 
-    async def issued_account(self, rail: str, payer: Address, payee: Address) -> IssuedAccount | None: ...
+        Clears `needs_reconcile`, also when nothing grew. Returns the growth, which counts as spent on the day of
+        `updated_at`, so that limits hold even where the counters were lost.
+        """
 
-    async def issued_accounts(self) -> Sequence[IssuedAccount]: ...
+    async def issued(self, rail: str, payer: Address, payee: Address) -> IssuedCheque | None: ...
 
-    async def spending(self, now: int) -> Spending: ...
+    async def all_issued(self) -> Sequence[IssuedCheque]: ...
+
+    async def spent(self, day: int) -> Spending:
+        """`day` as `utc_day` gives it."""
 
     async def spent_on(self, torrent: TorrentId) -> int:
-        """Also for torrents that are removed."""
+        """Units of all cheques for this torrent, also under an earlier record of it."""
 
     # selling
-    async def receive_cheque(self, request: ReceiveCheque) -> int:
-        """Return by how much the cheque grew. Raises `StaleChequeError` unless it is above everything received."""
+    async def receive_cheque(self, cheque: ReceivedCheque) -> int:
+        """Store a cheque whose signature was checked, and the account as it stands; book it. Returns the growth.
 
-    async def record_earned(self, request: RecordEarned) -> None: ...
+        Raises `wallet.errors.StaleChequeError` unless it is above everything received.
+        """
 
-    async def received_account(self, rail: str, payer: Address, payee: Address) -> ReceivedAccount | None: ...
+    async def save_earned(self, account: ReceivedCheque) -> None:
+        """Keep `earned`, `forgiven` and `paid_bytes`; the cheque in it is not looked at."""
 
-    async def received_accounts(self) -> Sequence[ReceivedAccount]: ...
-
-    async def mark_cashed(self, request: MarkCashed) -> bool:
+    async def mark_cashed(self, receipt: CashReceipt) -> bool:
         """Book a final receipt; False: it was booked before, nothing changed."""
 
-    # books
-    async def post(self, entries: Sequence[Entry], now: int) -> None:
-        """Book lines that no cheque brings about, such as deposits and withdrawals."""
+    async def received(self, rail: str, payer: Address, payee: Address) -> ReceivedCheque | None: ...
 
-    async def journal(self, *, since_day: int = 0, limit: int = 1000) -> Sequence[JournalRow]:
-        """The newest rows first."""
+    async def all_received(self) -> Sequence[ReceivedCheque]: ...
 
-    async def balances(self) -> dict[tuple[str, str], int]:
-        """(rail, account) → debits minus credits. Over all accounts of a rail they sum to zero."""
+    # history
+    async def add_transfers(self, transfers: Sequence[Transfer]) -> None:
+        """Add to what is stored for the same torrent, rail, counterparty and direction."""
 
     async def transfers(
         self, *, torrent: TorrentId | None = None, counterparty: Address | None = None
     ) -> Sequence[Transfer]: ...
 
+    async def save_counterparty(self, counterparty: Counterparty) -> None:
+        """Somebody was seen; the earliest `first_seen` stays."""
+
     async def counterparties(self) -> Sequence[Counterparty]:
         """The latest seen first."""
+
+    # books
+    async def post(self, entries: Sequence[Entry], now: int) -> None:
+        """Book what no cheque brings about, such as deposits and withdrawals."""
+
+    async def journal(self, *, since_day: int = 0, limit: int = 1000) -> Sequence[JournalRow]:
+        """The newest first."""
+
+    async def balances(self) -> Mapping[tuple[str, Account], int]:
+        """(rail, account) → debits minus credits. Over all accounts of a rail they sum to zero."""
