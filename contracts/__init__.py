@@ -1,1 +1,1 @@
-
+"""Our contracts: Solidity sources, their committed artifacts, and `loader` to read them."""
