@@ -83,7 +83,7 @@ class Torrents:
             try:
                 await self._engine.add(request)
             except EngineError as error:
-                log.error("torrent %s cannot be started: %s", record.name, error)  # noqa: TRY400 - one line is enough
+                log.error("torrent %s cannot be started: %s", record.name, error)
 
     async def close(self) -> None:
         """Save what the next start needs. Call before the engine is closed."""

@@ -1,0 +1,1 @@
+"""BitTorrent engines behind the port: libtorrent, and one in memory for tests and simulation."""

@@ -1,0 +1,327 @@
+"""The engine port over libtorrent: `node.engine._native` on one side, asyncio on the other.
+
+libtorrent's threads wake the loop through an eventfd. At full speed that would be thousands of times a second, so the
+reader is put to rest for `REST` after each drain: byte counts coalesce meanwhile, and Python is called at most 250 times
+a second whatever the line carries. `FLUSH` picks up counts too small to wake anybody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, TypeVar
+
+from node.engine import _native
+from node.engine import translate as native
+from node.ports.engine import (
+    MAX_EXTENSION_MESSAGE,
+    AddTorrent,
+    CreateTorrent,
+    EngineError,
+    EngineEvent,
+    EngineSettings,
+    ListenError,
+    PeerId,
+    PeerStatus,
+    PieceRead,
+    TorrentId,
+    TorrentInfo,
+    TorrentStatus,
+    UploadPolicy,
+)
+
+REST = 0.004
+FLUSH = 0.1
+ANSWER_TIMEOUT = 60.0
+LISTEN_TIMEOUT = 10.0
+
+T = TypeVar("T")
+
+
+class LibtorrentEngine:
+    """Implements `node.ports.engine.Engine`."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self._settings = settings
+        self._session: _native.Session | None = None
+        self._fd = -1
+        self._ready: deque[EngineEvent] = deque()
+        self._wake = asyncio.Event()
+        self._closed = False
+        self._listening: asyncio.Future[None] | None = None
+        self._resume_waiters: dict[str, list[asyncio.Future[bytes]]] = {}
+        self._piece_waiters: dict[tuple[str, int], list[asyncio.Future[bytes]]] = {}
+        self._flush: asyncio.TimerHandle | None = None
+        self._rest: asyncio.TimerHandle | None = None
+
+    # --- life --------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        settings = self._settings
+        self._listening = loop.create_future()
+        self._session = await asyncio.to_thread(
+            _native.Session, native.to_settings(settings), settings.hello, settings.notify_bytes, settings.pex
+        )
+        self._fd = self._session.fd()
+        loop.add_reader(self._fd, self._on_readable)
+        self._flush = loop.call_later(FLUSH, self._on_flush)
+        if not settings.listen:
+            return
+        try:
+            await asyncio.wait_for(asyncio.shield(self._listening), LISTEN_TIMEOUT)
+        except TimeoutError:
+            await self.close()
+            raise ListenError(f"cannot listen on {', '.join(settings.listen)}: no answer in time") from None
+        except ListenError:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._fd)
+            for timer in (self._flush, self._rest):
+                if timer is not None:
+                    timer.cancel()
+            await asyncio.to_thread(session.close)
+            for event in session.drain():
+                self._dispatch(event)
+            gone = EngineError("the engine is closed")
+            for waiters in (*self._resume_waiters.values(), *self._piece_waiters.values()):
+                for waiter in waiters:
+                    if not waiter.done():
+                        waiter.set_exception(gone)
+        self._closed = True
+        self._wake.set()
+
+    @property
+    def listen_port(self) -> int:
+        return self._native().listen_port()
+
+    async def events(self) -> AsyncIterator[EngineEvent]:
+        while True:
+            while self._ready:
+                yield self._ready.popleft()
+            if self._closed:
+                return
+            self._wake.clear()
+            await self._wake.wait()
+
+    # --- torrents ----------------------------------------------------------------------------------------------------
+
+    async def create(self, request: CreateTorrent, progress: Callable[[int, int], None] | None = None) -> bytes:
+        loop = asyncio.get_running_loop()
+        tell = progress or (lambda done, total: None)
+        path = request.path.absolute()
+        if not path.exists():
+            raise EngineError(f"{request.path}: no such file or folder")
+        return await self._call(
+            lambda: _native.create(
+                str(path),
+                request.format.value,
+                request.piece_length,
+                list(request.trackers),
+                list(request.web_seeds),
+                request.comment,
+                self._settings.user_agent,
+                request.private,
+                lambda done, total: (loop.call_soon_threadsafe(tell, done, total), None)[1],
+            )
+        )
+
+    def inspect(self, torrent: bytes) -> TorrentInfo:
+        try:
+            return native.to_info(_native.inspect(torrent))
+        except _native.Fault as fault:
+            raise native.to_error(fault) from None
+
+    def inspect_magnet(self, magnet: str) -> TorrentInfo:
+        try:
+            return native.to_info(_native.inspect_magnet(magnet))
+        except _native.Fault as fault:
+            raise native.to_error(fault) from None
+
+    async def add(self, request: AddTorrent) -> TorrentId:
+        if sum(source is not None for source in (request.torrent, request.magnet, request.resume)) != 1:
+            raise ValueError("exactly one of torrent, magnet and resume")
+        return TorrentId(
+            await self._call(
+                self._native().add,
+                str(request.save_path.absolute()),
+                request.torrent,
+                request.magnet,
+                request.resume,
+                request.paused,
+                request.seed_mode,
+                request.recheck,
+                list(request.trackers),
+                list(request.peers),
+            )
+        )
+
+    async def remove(self, torrent: TorrentId, *, delete_files: bool = False) -> None:
+        await self._call(self._native().remove, torrent, delete_files)
+
+    async def pause(self, torrent: TorrentId) -> None:
+        await self._call(self._native().pause, torrent)
+
+    async def resume(self, torrent: TorrentId) -> None:
+        await self._call(self._native().resume, torrent)
+
+    async def recheck(self, torrent: TorrentId) -> None:
+        await self._call(self._native().recheck, torrent)
+
+    async def resume_data(self, torrent: TorrentId) -> bytes:
+        waiter = self._expect(self._resume_waiters.setdefault(torrent, []))
+        await self._call(self._native().save_resume, torrent)
+        return await self._answer(waiter)
+
+    async def status(self, torrent: TorrentId) -> TorrentStatus:
+        return native.to_status(await self._call(self._native().status, torrent))
+
+    async def statuses(self) -> Sequence[TorrentStatus]:
+        return [native.to_status(found) for found in await self._call(self._native().statuses)]
+
+    async def info(self, torrent: TorrentId) -> TorrentInfo:
+        found = await self._call(self._native().info, torrent)
+        if found is None:
+            raise EngineError("the torrent's metadata is not here yet")
+        return native.to_info(found)
+
+    async def peers(self, torrent: TorrentId) -> Sequence[PeerStatus]:
+        return [native.to_peer(torrent, peer) for peer in await self._call(self._native().peers, torrent)]
+
+    async def connect(self, torrent: TorrentId, host: str, port: int) -> None:
+        await self._call(self._native().connect, torrent, host, port)
+
+    async def add_tracker(self, torrent: TorrentId, url: str) -> None:
+        await self._call(self._native().add_tracker, torrent, url)
+
+    async def read_piece(self, torrent: TorrentId, piece: int) -> PieceRead:
+        waiter = self._expect(self._piece_waiters.setdefault((torrent, piece), []))
+        await self._call(self._native().read_piece, torrent, piece)
+        return PieceRead(piece, await self._answer(waiter))
+
+    async def set_deadline(self, torrent: TorrentId, piece: int, milliseconds: int) -> None:
+        await self._call(self._native().set_deadline, torrent, piece, milliseconds)
+
+    async def set_limits(self, *, upload: int, download: int) -> None:
+        await self._call(self._native().set_limits, upload, download)
+
+    # --- peers -------------------------------------------------------------------------------------------------------
+
+    def send(self, peer: PeerId, payload: bytes, tag: int = 0) -> None:
+        if len(payload) > MAX_EXTENSION_MESSAGE:
+            raise ValueError(f"an extension message has at most {MAX_EXTENSION_MESSAGE} bytes")
+        if self._session is not None:
+            self._session.send(peer, payload, tag)
+
+    def set_upload(self, peer: PeerId, policy: UploadPolicy) -> None:
+        if not 1 <= policy.priority <= 255 or policy.limit < 0:
+            raise ValueError("an upload policy has a priority of 1 to 255 and no negative limit")
+        if self._session is not None:
+            self._session.set_upload(peer, policy.priority, policy.limit, policy.reserved)
+
+    def set_allowance(self, peer: PeerId, mark: int | None) -> None:
+        if self._session is not None:
+            self._session.set_allowance(peer, -1 if mark is None else mark)
+
+    def choke(self, peer: PeerId) -> None:
+        if self._session is not None:
+            self._session.choke(peer)
+
+    def unchoke(self, peer: PeerId) -> None:
+        if self._session is not None:
+            self._session.unchoke(peer)
+
+    def disconnect(self, peer: PeerId, reason: str) -> None:
+        if self._session is not None:
+            self._session.disconnect(peer)
+
+    def ban(self, peer: PeerId, reason: str) -> None:
+        if self._session is not None:
+            self._session.ban(peer)
+
+    # --- the parts ---------------------------------------------------------------------------------------------------
+
+    def _native(self) -> _native.Session:
+        if self._session is None:
+            raise EngineError("the engine is closed")
+        return self._session
+
+    async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
+        """A native call that may wait for libtorrent, off the loop."""
+        try:
+            return await asyncio.to_thread(function, *arguments)
+        except _native.Fault as fault:
+            raise native.to_error(fault) from None
+
+    def _expect(self, waiters: list[asyncio.Future[bytes]]) -> asyncio.Future[bytes]:
+        waiter: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        waiters.append(waiter)
+        return waiter
+
+    async def _answer(self, waiter: asyncio.Future[bytes]) -> bytes:
+        try:
+            return await asyncio.wait_for(waiter, ANSWER_TIMEOUT)
+        except TimeoutError:
+            raise EngineError("the engine did not answer in time") from None
+
+    def _on_readable(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._drain()
+        loop.remove_reader(self._fd)
+        self._rest = loop.call_later(REST, self._on_rested)
+
+    def _on_rested(self) -> None:
+        self._rest = None
+        if self._session is not None:
+            asyncio.get_running_loop().add_reader(self._fd, self._on_readable)
+
+    def _on_flush(self) -> None:
+        self._drain()
+        self._flush = asyncio.get_running_loop().call_later(FLUSH, self._on_flush)
+
+    def _drain(self) -> None:
+        if self._session is None:
+            return
+        for event in self._session.drain():
+            self._dispatch(event)
+        if self._ready:
+            self._wake.set()
+
+    def _dispatch(self, event: _native.Event) -> None:
+        translated = native.to_event(event)
+        if translated is not None:
+            self._ready.append(translated)
+            return
+        kind, torrent, text, data = event[0], event[6], event[7], event[8]
+        match kind:
+            case native.LISTEN_OK:
+                if self._listening is not None and not self._listening.done():
+                    self._listening.set_result(None)
+            case native.LISTEN_FAILED:
+                if self._listening is not None and not self._listening.done():
+                    where = ", ".join(self._settings.listen)
+                    self._listening.set_exception(
+                        ListenError(f"cannot listen on {where}: {text}: choose another port with --listen")
+                    )
+            case native.RESUME_DATA | native.RESUME_FAILED:
+                self._settle(self._resume_waiters.pop(torrent, []), text, data)
+            case native.PIECE_READ | native.PIECE_READ_FAILED:
+                self._settle(self._piece_waiters.pop((torrent, event[2]), []), text, data)
+            case _:
+                pass
+
+    @staticmethod
+    def _settle(waiters: list[asyncio.Future[bytes]], fault: str, data: bytes) -> None:
+        for waiter in waiters:
+            if waiter.done():
+                continue
+            if fault:
+                waiter.set_exception(EngineError(fault))
+            else:
+                waiter.set_result(data)
