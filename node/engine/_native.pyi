@@ -5,7 +5,7 @@ from typing import Any
 
 LIBTORRENT_VERSION: str
 
-class Fault(Exception):
+class FaultError(Exception):
     """`args` is (code, text)."""
 
 Event = tuple[int, int, int, int, int, int, str, str, bytes]
@@ -59,7 +59,7 @@ def inspect(data: bytes) -> dict[str, Any]: ...
 def inspect_magnet(link: str) -> dict[str, Any]: ...
 def create(
     path: str,
-    format: str,
+    kind: str,
     piece_length: int,
     trackers: Sequence[str],
     web_seeds: Sequence[str],

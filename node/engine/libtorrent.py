@@ -1,8 +1,8 @@
 """The engine port over libtorrent: `node.engine._native` on one side, asyncio on the other.
 
 libtorrent's threads wake the loop through an eventfd. At full speed that would be thousands of times a second, so the
-reader is put to rest for `REST` after each drain: byte counts coalesce meanwhile, and Python is called at most 250 times
-a second whatever the line carries. `FLUSH` picks up counts too small to wake anybody.
+reader is put to rest for `REST` after each drain: byte counts coalesce meanwhile, and Python is called at most 250
+times a second whatever the line carries. `FLUSH` picks up counts too small to wake anybody.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from node.engine import _native
 from node.engine import translate as native
@@ -30,6 +30,9 @@ from node.ports.engine import (
     TorrentStatus,
     UploadPolicy,
 )
+
+if TYPE_CHECKING:  # a name of the stub, not of the compiled module
+    from node.engine._native import Event
 
 REST = 0.004
 FLUSH = 0.1
@@ -135,13 +138,13 @@ class LibtorrentEngine:
     def inspect(self, torrent: bytes) -> TorrentInfo:
         try:
             return native.to_info(_native.inspect(torrent))
-        except _native.Fault as fault:
+        except _native.FaultError as fault:
             raise native.to_error(fault) from None
 
     def inspect_magnet(self, magnet: str) -> TorrentInfo:
         try:
             return native.to_info(_native.inspect_magnet(magnet))
-        except _native.Fault as fault:
+        except _native.FaultError as fault:
             raise native.to_error(fault) from None
 
     async def add(self, request: AddTorrent) -> TorrentId:
@@ -256,7 +259,7 @@ class LibtorrentEngine:
         """A native call that may wait for libtorrent, off the loop."""
         try:
             return await asyncio.to_thread(function, *arguments)
-        except _native.Fault as fault:
+        except _native.FaultError as fault:
             raise native.to_error(fault) from None
 
     def _expect(self, waiters: list[asyncio.Future[bytes]]) -> asyncio.Future[bytes]:
@@ -293,7 +296,7 @@ class LibtorrentEngine:
         if self._ready:
             self._wake.set()
 
-    def _dispatch(self, event: _native.Event) -> None:
+    def _dispatch(self, event: Event) -> None:
         translated = native.to_event(event)
         if translated is not None:
             self._ready.append(translated)

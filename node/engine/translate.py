@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from node.engine._native import Fault
+from node.engine._native import FaultError
 from node.ports.engine import (
     BadMagnetError,
     BadTorrentError,
@@ -91,7 +91,7 @@ _FAULT_TYPES: Mapping[str, Callable[[str], EngineError]] = {
 }
 
 
-def to_error(fault: Fault) -> EngineError:
+def to_error(fault: FaultError) -> EngineError:
     """The port's exception for a native fault."""
     code, text = fault.args
     return _FAULT_TYPES.get(code, EngineError)(text)

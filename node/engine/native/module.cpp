@@ -28,7 +28,6 @@ py::dict describe(lt::torrent_info const& info) {
     result["v1"] = hashes.has_v1() ? py::object(py::str(lt::aux::to_hex(hashes.v1))) : py::none();
     result["v2"] = hashes.has_v2() ? py::object(py::str(lt::aux::to_hex(hashes.v2))) : py::none();
     result["total_bytes"] = info.total_size();
-    result["total_bytes"] = info ? info->total_size() : std::int64_t(0);
     result["piece_length"] = info.piece_length();
     result["pieces"] = info.num_pieces();
     result["private"] = info.priv();
@@ -111,7 +110,7 @@ PYBIND11_MODULE(_native, m) {
     m.doc() = "libtorrent with btt_speed messages, exact stream marks and upload allowances";
     m.attr("LIBTORRENT_VERSION") = lt::version();
 
-    static py::handle fault = py::exception<EngineFault>(m, "Fault").release();
+    static py::handle fault = py::exception<EngineFault>(m, "FaultError").release();
     py::register_exception_translator([](std::exception_ptr pointer) {
         try {
             if (pointer) std::rethrow_exception(pointer);
@@ -247,6 +246,6 @@ PYBIND11_MODULE(_native, m) {
             }
             return py::bytes(torrent);
         },
-        py::arg("path"), py::arg("format"), py::arg("piece_length"), py::arg("trackers"), py::arg("web_seeds"),
+        py::arg("path"), py::arg("kind"), py::arg("piece_length"), py::arg("trackers"), py::arg("web_seeds"),
         py::arg("comment"), py::arg("creator"), py::arg("private"), py::arg("progress"));
 }
