@@ -1,9 +1,9 @@
 """The encrypted key file.
 
-JSON with a version, the scrypt parameters (RFC 7914), and an AES-256-GCM box. Everything outside the box is authenticated
-as associated data, so nobody can weaken the parameters or swap the address unnoticed. Inside is either a BIP-39 mnemonic
-or one private key. The file is created with mode 0600 and replaced atomically: after a crash there is the old one or
-the new one, whole.
+JSON with a version, the scrypt parameters (RFC 7914), and an AES-256-GCM box. Everything outside the box is
+authenticated as associated data, so nobody can weaken the parameters or swap the address unnoticed. Inside is either a
+BIP-39 mnemonic or one private key. The file is created with mode 0600 and replaced atomically: after a crash there is
+the old one or the new one, whole.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ def open_keystore(path: Path, password: str) -> Secret:
     document = _read(path)
     header, box = document["header"], document["box"]
     try:
-        key = _stretch(password, bytes.fromhex(header["salt"]), header["n"], header["r"], header["p"])
+        n, r, p = (int(header[name]) for name in ("n", "r", "p"))
+        key = _stretch(password, bytes.fromhex(header["salt"]), n, r, p)
         plain = AESGCM(key).decrypt(bytes.fromhex(box["nonce"]), bytes.fromhex(box["data"]), _canonical(header))
     except InvalidTag:
         raise WrongPasswordError("wrong password (or the key file was tampered with)") from None
@@ -111,8 +112,6 @@ def _seal(secret: Secret, address: Address, password: str, n: int) -> bytes:
 
 
 def _stretch(password: str, salt: bytes, n: int, r: int, p: int) -> bytes:
-    if not (isinstance(n, int) and isinstance(r, int) and isinstance(p, int)):
-        raise TypeError("scrypt parameters are numbers")
     if n < 2 or n & (n - 1) or r < 1 or not 1 <= p <= 16 or 128 * n * r > MAX_MEMORY:
         raise ValueError("scrypt parameters out of range")
     return Scrypt(salt=salt, length=32, n=n, r=r, p=p).derive(password.encode())
