@@ -33,15 +33,15 @@ from node.ports.engine import (
     UploadStalled,
 )
 from node.ports.store import IssueCheque as StoredIssue
-from node.ports.store import IssuedCheque, ReceivedCheque, Store, StoreError, Transfer
+from node.ports.store import Direction, IssuedCheque, ReceivedCheque, Store, StoreError, Transfer
 from node.services.budget import Budget
 from node.services.trades import AccountKey, BuyerBook, LastWord, Trade, Trades
 from node.services.vault import VaultView
 from node.speed.bidder import NoBid
 from node.speed.buyer import BuyerAccount, BuyerSession
 from node.speed.credit import CreditPolicy, SellerAccount
-from node.speed.errors import Action, RemoteFaultError, StopCode
-from node.speed.messages import Bid, Hello, MessageError, decode_message, encode_message
+from node.speed.errors import Action, MessageError, RemoteFaultError, StopCode
+from node.speed.messages import Bid, Hello, decode_message, encode_message
 from node.speed.moment import Now
 from node.speed.outputs import (
     AskReceived,
@@ -394,7 +394,7 @@ class Payments:
             used=buyer.counted,
             default_price=self.settings.max_price,
         )
-        if trade.gone or buyer.ask is None:
+        if trade.gone:
             return
         if isinstance(plan, NoBid):
             trade.last_word = LastWord(StopCode.BUDGET, plan.reason, by_peer=False)
@@ -543,19 +543,19 @@ class Payments:
                 self._received(trade.seller_key, account, account.accepted, account.signature)
             )
             new = (trade.seller.meter.bytes, trade.seller.meter.amount)
-            transfers.append(self._transfer(trade, trade.seller_key, "sent", trade.recorded_sent, new))
+            transfers.append(self._transfer(trade, trade.seller_key, Direction.SENT, trade.recorded_sent, new))
             trade.recorded_sent = new
         if trade.buyer and trade.buyer_key:
             book = self.trades.buyers[trade.buyer_key]
             await self._store.save_owed(trade.buyer_key[0], self._key.address, trade.buyer_key[1], book.account.owed)
             new = (trade.buyer.meter.bytes, trade.buyer.counted)
-            transfers.append(self._transfer(trade, trade.buyer_key, "received", trade.recorded_received, new))
+            transfers.append(self._transfer(trade, trade.buyer_key, Direction.RECEIVED, trade.recorded_received, new))
             trade.recorded_received = new
         if transfers:
             await self._store.add_transfers([transfer for transfer in transfers if transfer.bytes or transfer.amount])
 
     def _transfer(
-        self, trade: Trade, key: AccountKey, direction: str, old: tuple[int, int], new: tuple[int, int]
+        self, trade: Trade, key: AccountKey, direction: Direction, old: tuple[int, int], new: tuple[int, int]
     ) -> Transfer:
         return Transfer(
             torrent=trade.torrent,

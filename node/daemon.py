@@ -1,0 +1,120 @@
+"""One running node: its parts, started and stopped in the right order.
+
+Start: lock and open the store, open the ports, give the engine its torrents, open the API last, when everything
+answers. Stop is the reverse. The one reader of engine events is here; it hands each event to the services in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from node.ports.engine import Engine
+from node.ports.store import Store
+from node.services.payments import Payments
+from node.services.settlement import Settlement
+from node.services.torrents import Torrents
+from node.services.vault import VaultView
+from wallet.chains.base import ChainAdapter
+
+log = logging.getLogger(__name__)
+
+TICK = 1.0
+VAULT_EVERY = 5.0
+
+
+class SystemClock:
+    """The port `Clock` on the machine's clocks."""
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def wall(self) -> int:
+        return int(time.time())
+
+
+@dataclass(slots=True)
+class Daemon:
+    """All parts of a node. Build it with `node.app.build`."""
+
+    engine: Engine
+    store: Store
+    chain: ChainAdapter
+    vault: VaultView
+    torrents: Torrents
+    payments: Payments
+    settlement: Settlement
+    faults: list[str] = field(default_factory=list)
+    """The latest local faults, for the status page."""
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def start(self) -> None:
+        """Raises the parts' own errors (`ListenError`, `StoreError`, …); what was started is stopped again."""
+        try:
+            await self.engine.start()
+            self._tasks.append(asyncio.create_task(self._pump(), name="events"))
+            await self.vault.refresh()
+            await self.torrents.start()
+            self._tasks.append(asyncio.create_task(self._every(TICK, self._tick), name="tick"))
+            self._tasks.append(asyncio.create_task(self._watch_vault(), name="vault"))
+            self._tasks.append(asyncio.create_task(self.settlement.run(), name="settlement"))
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Everything durable, then down. Safe to call at any time, also twice."""
+        for task in self._tasks[1:]:
+            task.cancel()
+        for step in (self.torrents.close, self.payments.close, self.engine.close):
+            try:
+                await step()
+            except Exception:
+                log.exception("while stopping")
+        for task in self._tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self._tasks.clear()
+        for step in (self.settlement.close, self.chain.close, self.store.close):
+            try:
+                await step()
+            except Exception:
+                log.exception("while stopping")
+
+    def fault(self, error: Exception) -> None:
+        """Keep a local fault for the user."""
+        self.faults.append(str(error))
+        del self.faults[:-20]
+
+    async def _pump(self) -> None:
+        async for event in self.engine.events():
+            try:
+                # Payments first: it must see bytes and marks before anybody can act on the same event.
+                self.payments.handle(event)
+                self.torrents.handle(event)
+            except Exception as error:
+                log.exception("event %s", type(event).__name__)
+                self.fault(error)
+
+    def _tick(self) -> None:
+        self.payments.tick()
+        self.torrents.tick()
+
+    async def _every(self, seconds: float, work: Callable[[], None]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                work()
+            except Exception as error:
+                log.exception("timer")
+                self.fault(error)
+
+    async def _watch_vault(self) -> None:
+        while True:
+            await asyncio.sleep(VAULT_EVERY)
+            await self.vault.refresh()

@@ -1,0 +1,1 @@
+"""The node's faces over HTTP."""

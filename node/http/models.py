@@ -1,0 +1,150 @@
+"""What the API takes and gives. Amounts travel as decimal strings: JSON numbers lose digits in many readers."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+
+Units = Annotated[int, PlainSerializer(str, return_type=str), Field(ge=0, lt=2**256)]
+"""Token units; a decimal string on the wire."""
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AddBody(Model):
+    """Exactly one of `torrent` (base64) and `magnet`. `max_price` in units per MiB."""
+
+    torrent: str | None = None
+    magnet: str | None = None
+    save_path: str | None = None
+    paused: bool = False
+    seed: bool = False
+    max_price: Units | None = None
+    budget: Units | None = None
+    peers: list[tuple[str, int]] = Field(default_factory=list, max_length=1000)
+
+
+class TermsBody(Model):
+    max_price: Units | None = None
+    budget: Units | None = None
+
+
+class AmountBody(Model):
+    amount: Units
+
+
+class SettleBody(Model):
+    dry_run: bool = False
+
+
+class Torrent(Model):
+    id: str
+    name: str
+    state: str
+    progress: float
+    total_bytes: int
+    done_bytes: int
+    download_rate: int
+    upload_rate: int
+    downloaded: int
+    uploaded: int
+    peers: int
+    seeds: int
+    save_path: str
+    error: str
+    max_price: Units | None
+    budget: Units | None
+    spent: Units
+    due: Units
+    """Owed for this torrent and not yet signed."""
+    settled: bool
+    """Nothing is owed to any seller of this torrent that is not paid and acknowledged."""
+
+
+class Peer(Model):
+    id: int
+    torrent: str
+    host: str
+    port: int
+    client: str
+    speaks_btt: bool
+    choked_by_us: bool
+    choked_by_peer: bool
+    interested: bool
+    seed: bool
+    progress: float
+    upload_rate: int
+    download_rate: int
+    sent: int
+    received: int
+    selling: str
+    """How far our selling to this peer is, or ""."""
+    buying: str
+    price_sold: Units
+    price_bought: Units
+    earned: Units
+    """On this connection."""
+    owed: Units
+    reason: str
+    """Why it earns or pays nothing, in words."""
+
+
+class Account(Model):
+    """One counterparty on one rail. `role` payer: they pay us; payee: we pay them."""
+
+    rail: str
+    role: str
+    address: str
+    metered: Units
+    """What the seller counts as earned, or what the buyer acknowledges to owe."""
+    cheques: Units
+    """The highest cheque."""
+    acknowledged: Units
+    cashed: Units
+    unpaid: Units
+
+
+class Status(Model):
+    version: str
+    address: str
+    network: str
+    listen_port: int
+    sells: bool
+    reserve_price: Units
+    buys: bool
+    max_price: Units
+    deposit_free: Units | None
+    """Our deposit that no cheque claims; null: the chain has not answered yet."""
+    chain_fault: str | None
+    faults: list[str]
+    download_rate: int
+    upload_rate: int
+    torrents: list[Torrent]
+
+
+class Wallet(Model):
+    address: str
+    tron: str
+    network: str
+    token: str
+    native: Units
+    token_balance: Units
+    deposit: Units
+    deposit_free: Units | None
+    locked: Units
+    notice: Units
+    notice_until: int
+    issued_uncashed: Units
+    received_uncashed: Units
+    spent_total: Units
+    spent_today: Units
+
+
+class TransactionResult(Model):
+    hash: str
+    ok: bool
+    fee: Units
+    text: str

@@ -1,0 +1,194 @@
+"""Turns cheques we hold into money, and moves our own deposit. What the user sees as cashed comes from final receipts.
+
+One batch at a time per rail: the cheques it covers are named by the intent's idempotency key, so that a crash between
+signing and receipt leads to the same transaction, not to a second one. Cashing twice would be harmless (the vault pays
+the difference to what it has paid), but the fee is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from node.ports.store import Account, Cashed, CashReceipt, Entry, ReceivedCheque, Store
+from wallet.address import Address
+from wallet.chains.base import (
+    BouncedCheque,
+    Call,
+    CashedCheque,
+    ChainAdapter,
+    ChainError,
+    Receipt,
+)
+from wallet.cheque import Cheque, SignedCheque
+from wallet.keys import PrivateKey
+from wallet.outbox import Intent, IntentState, Outbox, OutboxStore
+
+log = logging.getLogger(__name__)
+
+CHECK_EVERY = 20.0
+MAX_BATCH = 100
+DEADLINE = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementSettings:
+    """`fee_permille`: cash by itself when the fee is at most this many thousandths of the payout."""
+
+    auto: bool = True
+    fee_permille: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What cashing now would do. `value` in token units, `fee` at most, in native units."""
+
+    cheques: tuple[ReceivedCheque, ...]
+    value: int
+    fee: int
+    worth_it: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One finished transaction."""
+
+    intent: Intent
+    receipt: Receipt
+
+
+class Settlement:
+    """One per node and rail."""
+
+    def __init__(
+        self,
+        settings: SettlementSettings,
+        *,
+        store: Store,
+        intents: OutboxStore,
+        chain: ChainAdapter,
+        key: PrivateKey,
+        wall: Callable[[], int],
+        on_done: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._chain = chain
+        self._key = key
+        self._wall = wall
+        self._outbox = Outbox(intents, chain, key, wall=wall, poll=0.25)
+        self._on_done = on_done
+        self._busy = asyncio.Lock()
+
+    async def close(self) -> None:
+        """Nothing to wait for: what is open goes on at the next start."""
+
+    async def run(self) -> None:
+        """Finish what a crash left open, then cash whenever it pays. Ends only by cancellation."""
+        recovered = False
+        while True:
+            try:
+                if not recovered:
+                    await self.recover()
+                    recovered = True
+                if self._settings.auto:
+                    plan = await self.plan()
+                    if plan.worth_it:
+                        await self.cash(plan)
+            except ChainError as error:
+                log.info("settlement waits: %s", error)
+            except TimeoutError:
+                log.info("settlement waits: a transaction is not final yet")
+            await asyncio.sleep(CHECK_EVERY)
+
+    async def recover(self) -> None:
+        """Take every open intent to its end."""
+        for intent in await self._outbox.open_intents():
+            await self._finish(intent)
+
+    async def plan(self) -> Plan:
+        """The cheques that would be cashed now, and whether it pays. Raises `ChainError`."""
+        rail = self._chain.rail.id
+        held = [c for c in await self._store.all_received() if c.rail == rail and c.uncashed > 0]
+        held.sort(key=lambda cheque: -cheque.uncashed)
+        coverable = []
+        for cheque in held[:MAX_BATCH]:
+            available = await self._chain.available(cheque.payer, cheque.payee)
+            if available > 0:
+                coverable.append((cheque, min(available, cheque.uncashed)))
+        cheques = tuple(cheque for cheque, _ in coverable)
+        value = sum(amount for _, amount in coverable)
+        if not cheques:
+            return Plan((), 0, 0, worth_it=False)
+        fee = await self._chain.estimate(self._cash_call(cheques), self._key.address)
+        # Both are BTT on this rail, so they can be compared.
+        return Plan(cheques, value, fee.total, fee.total * 1000 <= value * self._settings.fee_permille)
+
+    async def cash(self, plan: Plan) -> Done | None:
+        """Cash the cheques of a plan; None when there are none. Raises `ChainError`, `TimeoutError`."""
+        if not plan.cheques:
+            return None
+        digest = hashlib.sha256()
+        for cheque in plan.cheques:
+            digest.update(cheque.payer.raw + cheque.cumulative.to_bytes(32, "big") + cheque.signature)
+        return await self._do(f"cash:{digest.hexdigest()}", self._cash_call(plan.cheques))
+
+    async def deposit(self, amount: int, *, key: str) -> Done:
+        """Approve if needed, then deposit."""
+        if await self._chain.allowance(self._key.address) < amount:
+            await self._do(f"approve:{key}", self._chain.approve(amount))
+        return await self._do(f"deposit:{key}", self._chain.deposit(amount))
+
+    async def give_notice(self, amount: int, *, key: str) -> Done:
+        return await self._do(f"notice:{key}", self._chain.give_notice(amount))
+
+    async def withdraw(self, *, key: str) -> Done:
+        return await self._do(f"withdraw:{key}", self._chain.withdraw(self._key.address))
+
+    async def send_token(self, to: Address, amount: int, *, key: str) -> Done:
+        return await self._do(f"send:{key}", self._chain.transfer_token(to, amount))
+
+    def _cash_call(self, cheques: Sequence[ReceivedCheque]) -> Call:
+        signed = [SignedCheque(self._chain.rail, Cheque(c.payer, c.payee, c.cumulative), c.signature) for c in cheques]
+        return self._chain.cash(signed, self._key.address)
+
+    async def _do(self, key: str, call: Call) -> Done:
+        async with self._busy:
+            intent = await self._outbox.submit(key, call)
+            return await self._finish(intent)
+
+    async def _finish(self, intent: Intent) -> Done:
+        try:
+            intent, receipt = await self._outbox.finish(intent, deadline=DEADLINE)
+        except TimeoutError:
+            raise TimeoutError(f"{intent.call.text}: not final after {DEADLINE:g} s; it goes on by itself") from None
+        await self._book(intent, receipt)
+        self._on_done()
+        return Done(intent, receipt)
+
+    async def _book(self, intent: Intent, receipt: Receipt) -> None:
+        """Final: let the books follow. Booking the same transaction twice changes nothing."""
+        if intent.state is not IntentState.FINAL or intent.call.method != "cashMany":
+            return
+        missing = {(e.payer, e.payee): e.missing for e in receipt.events if isinstance(e, BouncedCheque)}
+        cashed = []
+        for event in receipt.events:
+            if isinstance(event, CashedCheque):
+                paid_out = await self._chain.paid_out(event.payer, event.payee)
+                cashed.append(Cashed(event.payer, event.payee, paid_out, missing.get((event.payer, event.payee), 0)))
+        fee = Entry(
+            rail=intent.rail,
+            debit=Account.FEES,
+            credit=Account.WALLET,
+            amount=receipt.fee_paid,
+            ref=receipt.hash.hex(),
+            memo=intent.call.text,
+        )
+        await self._store.mark_cashed(
+            CashReceipt(
+                rail=intent.rail, transaction=receipt.hash.hex(), cashed=cashed, entries=(fee,), now=self._wall()
+            )
+        )
