@@ -1,0 +1,143 @@
+"""Records as rows: a table and a dataclass whose fields have the names of its columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from sqlalchemy import Row, Table, bindparam, delete, insert, select, update
+
+from node.ports.engine import TorrentId
+from node.ports.store import (
+    Account,
+    Counterparty,
+    Entry,
+    IssuedCheque,
+    JournalRow,
+    ReceivedCheque,
+    TorrentRecord,
+    Transfer,
+)
+from node.store import schema
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+R = TypeVar("R", bound="DataclassInstance")
+
+Key = tuple[Any, ...]
+"""The values of a record's primary key, in the table's order."""
+
+
+class Kind(Generic[R]):
+    """One table and the record that its rows hold, with the statements for single rows; SQLAlchemy compiles each once.
+
+    The key's parameters are named `key_<column>`, since an update names the columns too.
+    """
+
+    def __init__(self, table: Table, record: type[R]) -> None:
+        self.table = table
+        self.record = record
+        self.names = tuple(field.name for field in fields(record))
+        if set(self.names) != {column.name for column in table.columns}:
+            raise TypeError(f"table {table.name} does not have the columns of {record.__name__}")
+        keys = [column.name for column in table.primary_key.columns]
+        self._key_names = tuple(f"key_{name}" for name in keys)
+        self._key_of: Callable[[R], Any] = attrgetter(*keys)
+        self._single = len(keys) == 1
+        is_row = [table.c[name] == bindparam(f"key_{name}", type_=table.c[name].type) for name in keys]
+        columns = [table.c[name] for name in self.names]
+        self._changeable = tuple(name for name in self.names if name not in keys)
+        self.select_all = select(*columns)
+        self.select = select(*columns).where(*is_row)
+        self.insert = insert(table)
+        self.update = update(table).where(*is_row)
+        self.delete = delete(table).where(*is_row)
+
+    def key(self, record: R) -> Key:
+        key = self._key_of(record)
+        return (key,) if self._single else key
+
+    def key_parameters(self, key: Key) -> dict[str, Any]:
+        return dict(zip(self._key_names, key, strict=True))
+
+    def load(self, row: Row[Any] | Sequence[Any]) -> R:
+        return self.record(**dict(zip(self.names, row, strict=True)))
+
+    def insert_parameters(self, record: R) -> dict[str, Any]:
+        return {name: getattr(record, name) for name in self.names}
+
+    def update_parameters(self, key: Key, record: R) -> dict[str, Any]:
+        return self.key_parameters(key) | {name: getattr(record, name) for name in self._changeable}
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A transaction that was booked."""
+
+    rail: str
+    transaction: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpendCounter:
+    """One spend counter."""
+
+    scope: str
+    name: str
+    amount: int
+
+    @staticmethod
+    def total() -> Key:
+        return ("total", "")
+
+    @staticmethod
+    def day(day: int) -> Key:
+        return ("day", str(day))
+
+    @staticmethod
+    def torrent(torrent: TorrentId) -> Key:
+        return ("torrent", torrent)
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """A journal row, flat."""
+
+    day: int
+    rail: str
+    debit: Account
+    credit: Account
+    ref: str
+    at: int
+    amount: int
+    count: int
+    memo: str
+
+    def as_row(self) -> JournalRow:
+        entry = Entry(
+            rail=self.rail, debit=self.debit, credit=self.credit, amount=self.amount, ref=self.ref, memo=self.memo
+        )
+        return JournalRow(self.day, self.at, entry, self.count)
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """A number of the database itself."""
+
+    name: str
+    value: int
+
+
+TORRENTS = Kind(schema.torrents, TorrentRecord)
+ISSUED = Kind(schema.issued, IssuedCheque)
+RECEIVED = Kind(schema.received, ReceivedCheque)
+RECEIPTS = Kind(schema.receipts, Receipt)
+SPENDING = Kind(schema.spending, SpendCounter)
+TRANSFERS = Kind(schema.transfers, Transfer)
+COUNTERPARTIES = Kind(schema.counterparties, Counterparty)
+JOURNAL = Kind(schema.journal, Posting)
+META = Kind(schema.meta, Meta)

@@ -1,0 +1,140 @@
+"""The tables, declared once.
+
+Columns have the names of the record's fields that they keep (`node.store.mapping`). Figures that a cheque moves lie in
+small rows of their own: SQLite rewrites a row as a whole, and a torrent's row can have megabytes.
+
+A change here needs a new file in `migrations/versions` and its id at the end of `REVISIONS`; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, LargeBinary, MetaData, String, Table
+
+from node.ports.store import Account, Direction, Role
+from node.store.types import AddressBytes, Amount256, EnumText, PathBytes
+
+REVISIONS = ("0001",)
+"""Every schema there has been, oldest first."""
+
+APPLICATION_ID = 0x62747431
+"""SQLite's mark of whose file it is: "btt1"."""
+
+metadata = MetaData()
+
+torrents = Table(
+    "torrents",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("save_path", PathBytes, nullable=False),
+    Column("torrent", LargeBinary),
+    Column("magnet", String),
+    Column("resume", LargeBinary),
+    Column("paused", Boolean, nullable=False),
+    Column("seed_mode", Boolean, nullable=False),
+    Column("added_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger),
+    Column("speed", Boolean, nullable=False),
+    Column("max_price", Amount256),
+    Column("budget", Amount256),
+)
+
+issued = Table(
+    "issued",
+    metadata,
+    Column("rail", String, primary_key=True),
+    Column("payer", AddressBytes, primary_key=True),
+    Column("payee", AddressBytes, primary_key=True),
+    Column("cumulative", Amount256, nullable=False),
+    Column("owed", Amount256, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("needs_reconcile", Boolean, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+received = Table(
+    "received",
+    metadata,
+    Column("rail", String, primary_key=True),
+    Column("payer", AddressBytes, primary_key=True),
+    Column("payee", AddressBytes, primary_key=True),
+    Column("cumulative", Amount256, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+    Column("earned", Amount256, nullable=False),
+    Column("forgiven", Amount256, nullable=False),
+    Column("paid_bytes", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("cashed", Amount256, nullable=False),
+    Column("bounced", Amount256, nullable=False),
+    Column("bounced_at", BigInteger),
+    sqlite_with_rowid=False,
+)
+
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("rail", String, primary_key=True),
+    Column("transaction", String, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+spending = Table(
+    "spending",
+    metadata,
+    Column("scope", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("amount", Amount256, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+transfers = Table(
+    "transfers",
+    metadata,
+    Column("torrent", String, primary_key=True),
+    Column("rail", String, primary_key=True),
+    Column("counterparty", AddressBytes, primary_key=True),
+    Column("direction", EnumText(Direction), primary_key=True),
+    Column("bytes", BigInteger, nullable=False),
+    Column("amount", Amount256, nullable=False),
+    Column("free", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+counterparties = Table(
+    "counterparties",
+    metadata,
+    Column("rail", String, primary_key=True),
+    Column("address", AddressBytes, primary_key=True),
+    Column("role", EnumText(Role), primary_key=True),
+    Column("first_seen", BigInteger, nullable=False),
+    Column("last_seen", BigInteger, nullable=False),
+    Column("host", String, nullable=False),
+    Column("port", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("day", BigInteger, primary_key=True, autoincrement=False),
+    Column("rail", String, primary_key=True),
+    Column("debit", EnumText(Account), primary_key=True),
+    Column("credit", EnumText(Account), primary_key=True),
+    Column("ref", String, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("amount", Amount256, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    Column("memo", String, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""`sequence`: transactions that moved money. `clean`: 1 after a clean stop."""

@@ -1,0 +1,224 @@
+"""The `Store` port over SQL: writes go to the group commit, reads to connections of their own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy import Connection, Select
+
+from node.ports.engine import TorrentId
+from node.ports.store import (
+    Account,
+    CashReceipt,
+    Counterparty,
+    Entry,
+    IssueCheque,
+    IssuedCheque,
+    JournalRow,
+    ReceivedCheque,
+    Spending,
+    StoreClosedError,
+    TorrentRecord,
+    Transfer,
+)
+from node.store import operations, schema
+from node.store.database import READERS, Database
+from node.store.mapping import (
+    COUNTERPARTIES,
+    ISSUED,
+    JOURNAL,
+    RECEIVED,
+    SPENDING,
+    TORRENTS,
+    TRANSFERS,
+    Key,
+    Kind,
+    SpendCounter,
+)
+from node.store.writer import MAX_BATCH, Writer
+from wallet.address import Address
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T")
+R = TypeVar("R", bound="DataclassInstance")
+
+MAX_READS = 64
+"""Reads under way; whoever wants more waits."""
+
+
+class SqlStore:
+    """`node.ports.store.Store`. Made by `open_store`."""
+
+    def __init__(self, database: Database, *, max_batch: int = MAX_BATCH) -> None:
+        self._database = database
+        self._writer = Writer(database.transact, max_batch=max_batch)
+        self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
+        self._reads = asyncio.Semaphore(MAX_READS)
+        self._closing: asyncio.Task[None] | None = None
+
+    async def close(self) -> None:
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        await self._writer.close()
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self._threads.shutdown)
+        await loop.run_in_executor(None, self._database.close)
+
+    # --- torrents ----------------------------------------------------------------------------------------------------
+
+    async def save_torrent(self, torrent: TorrentRecord) -> None:
+        await self._writer.submit(lambda unit: operations.save_torrent(unit, torrent))
+
+    async def save_resume(self, torrent: TorrentId, resume: bytes) -> None:
+        await self._writer.submit(lambda unit: operations.save_resume(unit, torrent, resume))
+
+    async def remove_torrent(self, torrent: TorrentId) -> None:
+        await self._writer.submit(lambda unit: operations.remove_torrent(unit, torrent))
+
+    async def torrents(self) -> Sequence[TorrentRecord]:
+        table = schema.torrents
+        return await self._all(TORRENTS, TORRENTS.select_all.order_by(table.c.added_at, table.c.id))
+
+    async def clean_stop(self) -> bool:
+        return await self._writer.submit(operations.clean_stop)
+
+    async def mark_clean(self) -> None:
+        await self._writer.submit(operations.mark_clean)
+
+    # --- buying ------------------------------------------------------------------------------------------------------
+
+    async def issue_cheque(self, request: IssueCheque) -> None:
+        await self._writer.submit(lambda unit: operations.issue_cheque(unit, request))
+
+    async def save_owed(self, rail: str, payer: Address, payee: Address, owed: int) -> None:
+        await self._writer.submit(lambda unit: operations.save_owed(unit, rail, payer, payee, owed))
+
+    async def raise_issued_floor(self, cheque: IssuedCheque) -> int:
+        return await self._writer.submit(lambda unit: operations.raise_issued_floor(unit, cheque))
+
+    async def issued(self, rail: str, payer: Address, payee: Address) -> IssuedCheque | None:
+        return await self._read(lambda connection: _one(connection, ISSUED, (rail, payer, payee)))
+
+    async def all_issued(self) -> Sequence[IssuedCheque]:
+        return await self._all(ISSUED, ISSUED.select_all)
+
+    async def spent(self, day: int) -> Spending:
+        def query(connection: Connection) -> Spending:
+            total = _one(connection, SPENDING, SpendCounter.total())
+            today = _one(connection, SPENDING, SpendCounter.day(day))
+            return Spending(total=total.amount if total else 0, today=today.amount if today else 0)
+
+        return await self._read(query)
+
+    async def spent_on(self, torrent: TorrentId) -> int:
+        counter = await self._read(lambda connection: _one(connection, SPENDING, SpendCounter.torrent(torrent)))
+        return counter.amount if counter else 0
+
+    # --- selling -----------------------------------------------------------------------------------------------------
+
+    async def receive_cheque(self, cheque: ReceivedCheque) -> int:
+        return await self._writer.submit(lambda unit: operations.receive_cheque(unit, cheque))
+
+    async def save_earned(self, account: ReceivedCheque) -> None:
+        await self._writer.submit(lambda unit: operations.save_earned(unit, account))
+
+    async def mark_cashed(self, receipt: CashReceipt) -> bool:
+        return await self._writer.submit(lambda unit: operations.mark_cashed(unit, receipt))
+
+    async def received(self, rail: str, payer: Address, payee: Address) -> ReceivedCheque | None:
+        return await self._read(lambda connection: _one(connection, RECEIVED, (rail, payer, payee)))
+
+    async def all_received(self) -> Sequence[ReceivedCheque]:
+        return await self._all(RECEIVED, RECEIVED.select_all)
+
+    # --- history -----------------------------------------------------------------------------------------------------
+
+    async def add_transfers(self, transfers: Sequence[Transfer]) -> None:
+        await self._writer.submit(lambda unit: operations.add_transfers(unit, transfers))
+
+    async def transfers(
+        self, *, torrent: TorrentId | None = None, counterparty: Address | None = None
+    ) -> Sequence[Transfer]:
+        table, query = schema.transfers, TRANSFERS.select_all
+        if torrent is not None:
+            query = query.where(table.c.torrent == torrent)
+        if counterparty is not None:
+            query = query.where(table.c.counterparty == counterparty)
+        return await self._all(TRANSFERS, query)
+
+    async def save_counterparty(self, counterparty: Counterparty) -> None:
+        await self._writer.submit(lambda unit: operations.save_counterparty(unit, counterparty))
+
+    async def counterparties(self) -> Sequence[Counterparty]:
+        query = COUNTERPARTIES.select_all.order_by(schema.counterparties.c.last_seen.desc())
+        return await self._all(COUNTERPARTIES, query)
+
+    # --- books -------------------------------------------------------------------------------------------------------
+
+    async def post(self, entries: Sequence[Entry], now: int) -> None:
+        await self._writer.submit(lambda unit: operations.post(unit, entries, now))
+
+    async def journal(self, *, since_day: int = 0, limit: int = 1000) -> Sequence[JournalRow]:
+        table = schema.journal
+        query = JOURNAL.select_all.where(table.c.day >= since_day).order_by(table.c.day.desc(), table.c.at.desc())
+        return [posting.as_row() for posting in await self._all(JOURNAL, query.limit(limit))]
+
+    async def balances(self) -> Mapping[tuple[str, Account], int]:
+        table = schema.journal
+        query = JOURNAL.select_all.with_only_columns(table.c.rail, table.c.debit, table.c.credit, table.c.amount)
+
+        def add_up(connection: Connection) -> dict[tuple[str, Account], int]:
+            # In Python: no database adds 256-bit integers.
+            sums: dict[tuple[str, Account], int] = {}
+            for rail, debit, credit, amount in connection.execute(query):
+                sums[rail, debit] = sums.get((rail, debit), 0) + amount
+                sums[rail, credit] = sums.get((rail, credit), 0) - amount
+            return sums
+
+        return await self._read(add_up)
+
+    # --- helpers -----------------------------------------------------------------------------------------------------
+
+    async def _read(self, query: Callable[[Connection], T]) -> T:
+        if self._closing is not None:
+            raise StoreClosedError("the store is closed")
+        async with self._reads:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._database.read, query)
+
+    async def _all(self, kind: Kind[R], query: Select[Any]) -> list[R]:
+        return await self._read(lambda connection: [kind.load(row) for row in connection.execute(query)])
+
+
+def _one(connection: Connection, kind: Kind[R], key: Key) -> R | None:
+    row = connection.execute(kind.select, kind.key_parameters(key)).first()
+    return None if row is None else kind.load(row)
+
+
+async def open_store(path: Path, mark: Path | None, *, max_batch: int = MAX_BATCH) -> SqlStore:
+    """Open, or create, the database at `path`.
+
+    `mark` is the high-water file, kept beside the keystore; None: rollbacks go unnoticed. `max_batch` 1 turns group
+    commit off. Raises `DatabaseLockedError`, `DatabaseCorruptError`, `DatabaseTooNewError`, `DatabaseRolledBackError`,
+    `DatabaseUnavailableError`, `DiskFullError`.
+    """
+    return SqlStore(await asyncio.to_thread(Database, path, mark), max_batch=max_batch)
+
+
+def accept_rollback(path: Path, mark: Path) -> int:
+    """Go on with an older database, after the user has decided to; for `bttnode wallet reconcile`.
+
+    Nothing is signed to any payee that it knows before `Store.raise_issued_floor` brings evidence. Returns how many
+    those are, 0 where the database had not been rolled back. Raises what `open_store` raises.
+    """
+    database = Database(path, mark, accept_rollback=True)
+    database.close()
+    return database.flagged

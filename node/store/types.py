@@ -1,0 +1,79 @@
+"""Column types: how domain values lie in the database."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Dialect, LargeBinary, String
+from sqlalchemy.types import TypeDecorator
+
+from wallet.address import Address
+from wallet.amount import MAX_AMOUNT
+
+AMOUNT_BYTES = 32
+
+
+class Amount256(TypeDecorator[int]):
+    """0 .. 2^256 - 1 as 32 bytes, big-endian: no database has such integers, and this way they still sort."""
+
+    impl = LargeBinary(AMOUNT_BYTES)
+    cache_ok = True
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> bytes | None:
+        if value is None:
+            return None
+        if not 0 <= value <= MAX_AMOUNT:
+            raise OverflowError("an amount does not fit 256 bits")
+        return value.to_bytes(AMOUNT_BYTES, "big")
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> int | None:
+        return None if value is None else int.from_bytes(value, "big")
+
+
+class AddressBytes(TypeDecorator[Address]):
+    """The 20 bytes of an address."""
+
+    impl = LargeBinary(20)
+    cache_ok = True
+
+    def process_bind_param(self, value: Address | None, dialect: Dialect) -> bytes | None:
+        return None if value is None else value.raw
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Address | None:
+        return None if value is None else Address(value)
+
+
+class PathBytes(TypeDecorator[Path]):
+    """A path as the file system's own bytes: file names need not be valid text."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def process_bind_param(self, value: Path | None, dialect: Dialect) -> bytes | None:
+        return None if value is None else os.fsencode(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Path | None:
+        return None if value is None else Path(os.fsdecode(value))
+
+
+E_ = TypeVar("E_", bound=StrEnum)
+
+
+class EnumText(TypeDecorator[E_], Generic[E_]):
+    """A `StrEnum` as its text, so that a new member needs no migration."""
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, enum: type[E_]) -> None:
+        super().__init__()
+        self.enum = enum
+
+    def process_bind_param(self, value: E_ | None, dialect: Dialect) -> str | None:
+        return None if value is None else value.value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> E_ | None:
+        return None if value is None else self.enum(value)
