@@ -32,9 +32,9 @@ from node.ports.engine import (
     UploadPolicy,
     UploadStalled,
 )
-from node.ports.store import IssueCheque as StoredIssue
 from node.ports.store import Direction, IssuedCheque, ReceivedCheque, Store, StoreError, Transfer
-from node.services.budget import Budget
+from node.ports.store import IssueCheque as StoredIssue
+from node.services.budget import Budget, TorrentTerms
 from node.services.trades import AccountKey, BuyerBook, LastWord, Trade, Trades
 from node.services.vault import VaultView
 from node.speed.bidder import NoBid
@@ -105,7 +105,6 @@ class Payments:
         key: PrivateKey,
         clock: Clock,
         nonce: Callable[[int], bytes],
-        on_local_fault: Callable[[Exception], None] = lambda error: None,
     ) -> None:
         self.settings = settings
         self.trades = Trades()
@@ -116,7 +115,7 @@ class Payments:
         self._key = key
         self._clock = clock
         self._nonce = nonce
-        self._on_local_fault = on_local_fault
+        self.on_local_fault: Callable[[Exception], None] = lambda error: None
         self._tasks: set[asyncio.Task[None]] = set()
         self._touched: dict[PeerId, Trade] = {}
         self._settle_soon = False
@@ -214,6 +213,21 @@ class Payments:
             return
         account.coverage, account.paid_out = coverage, paid_out
         self._refresh((rail, payer))
+
+    def due(self, torrent: TorrentId) -> tuple[int, bool]:
+        """(units owed for this torrent and not signed yet, whether all its sellers are paid and have said so)."""
+        due, settled = 0, True
+        for book in self.trades.buyers.values():
+            due += book.pending.get(torrent, 0)
+        for trade in self.trades.of_torrent(torrent):
+            if trade.buyer_key and trade.buyer and trade.buyer.account:
+                settled = settled and trade.buyer.account.settled
+        return due, settled and due == 0
+
+    def set_terms(self, torrent: TorrentId, terms: TorrentTerms) -> None:
+        """The user's limits for a torrent, now and for bids to come."""
+        self._budget.terms[torrent] = terms
+        self.rebid(torrent)
 
     def rebid(self, torrent: TorrentId) -> None:
         """The user changed this torrent's limits: bid anew everywhere."""
@@ -343,7 +357,7 @@ class Payments:
             await work
         except (StoreError, WalletError) as error:
             log.error("payments: %s", error)
-            self._on_local_fault(error)
+            self.on_local_fault(error)
 
     # --- buying ------------------------------------------------------------------------------------------------------
 
@@ -394,7 +408,7 @@ class Payments:
             used=buyer.counted,
             default_price=self.settings.max_price,
         )
-        if trade.gone:
+        if trade.peer not in self.trades.open:  # it may have gone while the store answered
             return
         if isinstance(plan, NoBid):
             trade.last_word = LastWord(StopCode.BUDGET, plan.reason, by_peer=False)

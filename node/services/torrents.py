@@ -23,6 +23,7 @@ from node.ports.engine import (
     MetadataReceived,
     PeerStatus,
     TorrentFailed,
+    TorrentFault,
     TorrentFinished,
     TorrentId,
     TorrentInfo,
@@ -34,6 +35,12 @@ from node.ports.store import Store, TorrentRecord
 log = logging.getLogger(__name__)
 
 SAVE_EVERY = 60.0
+
+_HINTS = {
+    TorrentFault.DISK_FULL: "disk full ({}): free some space, then `bttnode resume` it; nothing is lost",
+    TorrentFault.DISK: "disk error ({}): check the disk and its permissions, then `bttnode resume` it",
+    TorrentFault.OTHER: "{}",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +66,8 @@ class Torrents:
         self._clock = clock
         self._records: dict[TorrentId, TorrentRecord] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._faults: dict[TorrentId, str] = {}
         self._saved_at = clock.now()
-        self._changed = asyncio.Event()
         self.on_added: Callable[[TorrentRecord], None] = lambda record: None
         self.on_removed: Callable[[TorrentId], None] = lambda torrent: None
 
@@ -152,6 +159,7 @@ class Torrents:
 
     async def resume(self, torrent: TorrentId) -> None:
         record = self.record(torrent)
+        self._faults.pop(torrent, None)
         await self._engine.resume(torrent)
         await self._update(replace(record, paused=False))
 
@@ -173,6 +181,10 @@ class Torrents:
             return self._records[torrent]
         except KeyError:
             raise UnknownTorrentError(f"no torrent {torrent}: `bttnode status` lists them") from None
+
+    def fault(self, torrent: TorrentId) -> str:
+        """Why it stopped, or ""."""
+        return self._faults.get(torrent, "")
 
     def find(self, prefix: str) -> TorrentId:
         """The one torrent whose id or name starts with `prefix`. Raises `UnknownTorrentError`."""
@@ -202,7 +214,8 @@ class Torrents:
                 info = self._engine.inspect(data)
                 self._spawn(self._update(replace(self._records[torrent], torrent=data, name=info.name)))
             case TorrentFailed(torrent, fault, message):
-                log.error("torrent %s stopped (%s): %s", torrent, fault, message)
+                self._faults[torrent] = _HINTS[fault].format(message)
+                log.error("torrent %s stopped: %s", torrent, self._faults[torrent])
             case _:
                 pass
 

@@ -51,6 +51,7 @@ class VaultView:
         self._funds: dict[str, int] = {}
         self._issued_since: dict[str, int] = {}
         self._refreshing = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
         self.on_change = on_change
         self.fault: str | None = "the chain has not been asked yet"
 
@@ -78,6 +79,12 @@ class VaultView:
                 return known.available, known.paid_out
             raise
         return fresh.available, fresh.paid_out
+
+    def refresh_soon(self) -> None:
+        """After a transaction of our own: look again without making anybody wait."""
+        task = asyncio.ensure_future(self.refresh())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def refresh(self) -> None:
         """Ask again for our own deposit and for every payer we know. Faults are kept in `fault`, not raised."""

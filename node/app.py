@@ -1,0 +1,168 @@
+"""The composition root: settings in, a running node out. The only place where parts meet their adapters."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import signal
+from collections.abc import Callable
+
+from config.errors import ConfigError
+from config.networks import Network, load_network
+from config.paths import Paths
+from config.settings import Settings
+from node.daemon import Daemon, SystemClock
+from node.engine.libtorrent import LibtorrentEngine
+from node.http.api import Api
+from node.http.server import ApiServer, load_token
+from node.ports.engine import EngineSettings
+from node.services.budget import Budget, SpendCaps, TorrentTerms
+from node.services.payments import Payments, PaymentSettings
+from node.services.settlement import Settlement, SettlementSettings
+from node.services.torrents import Torrents
+from node.services.vault import VaultView
+from node.speed.credit import CreditPolicy
+from node.speed.messages import VERSION, Hello
+from node.store import open_store
+from wallet.address import Address
+from wallet.amount import Token, parse_amount
+from wallet.chains.evm import EvmChain, EvmSettings
+from wallet.cheque import Rail
+from wallet.keys import PrivateKey
+
+log = logging.getLogger(__name__)
+
+
+def rail_of(settings: Settings, network: Network) -> Rail:
+    """The rail cheques settle on. Raises `ConfigError` when no vault is known there, or real money is not allowed."""
+    if network.kind == "main" and not settings.network.real_money:
+        raise ConfigError(f"{network.name} moves real money: set [network] real_money = true if you mean it")
+    vault = settings.network.vault or network.vault
+    if not vault:
+        raise ConfigError(
+            f"no vault contract is known on {network.name}: set [network] vault, or `bttnode init --deployment FILE`"
+        )
+    token = Token(network.token_symbol, network.token_decimals)
+    return Rail(network.caip2, network.chain_id, Address.parse(vault), token)
+
+
+def chain_of(settings: Settings, network: Network, rail: Rail) -> EvmChain:
+    """The adapter for the configured network."""
+    chosen = settings.network
+    native = Token(network.native, network.native_decimals)
+    token = chosen.token or network.token
+    if not token:
+        raise ConfigError(f"no token contract is known on {network.name}: set [network] token")
+    return EvmChain(
+        EvmSettings(
+            rail=rail,
+            native=native,
+            token=Address.parse(token),
+            endpoints=chosen.endpoints or network.endpoints,
+            finality=network.finality,
+            timeout=chosen.timeout,
+            max_fee=parse_amount(chosen.max_fee, native) if chosen.max_fee else None,
+        )
+    )
+
+
+def engine_settings(settings: Settings, rail: Rail) -> EngineSettings:
+    """The engine's slice of the settings."""
+    node, speed = settings.node, settings.speed
+    return EngineSettings(
+        listen=node.listen,
+        outgoing_interface=node.outgoing,
+        upload_limit=node.upload_limit,
+        download_limit=node.download_limit,
+        max_connections=node.max_connections,
+        dht=node.dht,
+        local_discovery=node.local_discovery,
+        port_mapping=node.port_mapping,
+        utp=node.utp,
+        pex=node.pex,
+        encryption=node.encryption,
+        several_connections_per_ip=not node.one_connection_per_ip,
+        hello=Hello(VERSION, (rail.id,)).encode() if speed.sell or speed.buy else b"",
+    )
+
+
+async def build(settings: Settings, paths: Paths, key: PrivateKey) -> Daemon:
+    """A node that is not started yet. Raises `ConfigError`, `StoreError`."""
+    network = load_network(settings.network.profile)
+    rail = rail_of(settings, network)
+    chain = chain_of(settings, network, rail)
+    speed = settings.speed
+    clock = SystemClock()
+    store = await open_store(paths.database, paths.highwater)
+    engine = LibtorrentEngine(engine_settings(settings, rail))
+    vault = VaultView({rail.id: chain}, store=store, own=key.address, now=clock.now)
+    budget = Budget(SpendCaps(speed.per_torrent, speed.per_day, speed.total), store=store, vault=vault, clock=clock)
+    payments = Payments(
+        PaymentSettings(
+            rails={rail.id: rail},
+            sell=speed.sell,
+            buy=speed.buy,
+            reserve=speed.reserve_price,
+            max_price=speed.max_price,
+            credit=CreditPolicy(newcomer=speed.newcomer_credit, quantum=speed.quantum, cap=speed.credit_cap),
+            stall_timeout=speed.stall_timeout,
+        ),
+        engine=engine,
+        store=store,
+        vault=vault,
+        budget=budget,
+        key=key,
+        clock=clock,
+        nonce=secrets.token_bytes,
+    )
+    torrents = Torrents(engine, store, clock)
+    settlement = Settlement(
+        SettlementSettings(auto=settings.settlement.auto, fee_permille=settings.settlement.fee_permille),
+        store=store,
+        intents=store,
+        chain=chain,
+        key=key,
+        wall=clock.wall,
+        on_done=vault.refresh_soon,
+    )
+    daemon = Daemon(engine, store, chain, vault, torrents, payments, settlement)
+    payments.on_local_fault = daemon.fault
+    vault.on_change = payments.coverage_changed
+    torrents.on_added = lambda record: payments.set_terms(record.id, TorrentTerms(record.max_price, record.budget))
+    torrents.on_removed = payments.torrent_removed
+    return daemon
+
+
+async def _serve(settings: Settings, paths: Paths, key: PrivateKey, ready: Callable[[str, int], None]) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    daemon = await build(settings, paths, key)
+    downloads = paths.downloads if not settings.node.downloads else paths.home / settings.node.downloads
+    api = Api(daemon, network=settings.network.profile, downloads=downloads, stop=stopping.set)
+    server = ApiServer(
+        api.application(load_token(paths.token)),
+        host=settings.api.host,
+        port=settings.api.port,
+        api_file=paths.api,
+    )
+    try:
+        await daemon.start()
+        await server.start()
+        ready(server.url, daemon.engine.listen_port)
+        await stopping.wait()
+    finally:
+        await server.close()
+        await daemon.stop()
+
+
+def serve(settings: Settings, paths: Paths, key: PrivateKey, ready: Callable[[str, int], None]) -> None:
+    """Run a node until SIGINT or SIGTERM; `ready(api_url, peer_port)` is called once everything answers."""
+    logging.basicConfig(
+        level=settings.log.level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", datefmt="%H:%M:%S"
+    )
+    for noisy in ("web3", "urllib3", "aiohttp.access", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    asyncio.run(_serve(settings, paths, key, ready))

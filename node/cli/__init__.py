@@ -1,0 +1,1 @@
+"""The command line: thin clients of the local API, and the commands that need no running node."""

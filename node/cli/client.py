@@ -1,0 +1,93 @@
+"""The command line's side of the local API, and its one way to fail: a line, a hint, an exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from config.paths import Paths
+
+TIMEOUT = 150.0
+"""Seconds: a settlement waits for its final receipt."""
+
+# Exit codes: 0 done, 1 refused or failed, 2 wrong usage (click's own), 3 no node is running, 4 incomplete.
+FAILED, USAGE, NOT_RUNNING, INCOMPLETE = 1, 2, 3, 4
+
+
+class CliError(Exception):
+    """Ends the command with one line, an optional hint, and an exit code."""
+
+    def __init__(self, text: str, hint: str = "", code: int = FAILED) -> None:
+        super().__init__(text)
+        self.hint = hint
+        self.code = code
+
+
+def fail(error: CliError) -> NoReturn:
+    """Print and leave."""
+    line = " ".join(str(error).split())
+    print(f"bttnode: {line}" + (f" ({error.hint})" if error.hint else ""), file=sys.stderr)
+    sys.exit(error.code)
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Requests to the node that runs in `paths.home`."""
+
+    paths: Paths
+
+    def get(self, path: str) -> Any:
+        return self._ask("GET", path, None)
+
+    def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        return self._ask("POST", path, body or {})
+
+    def delete(self, path: str) -> Any:
+        return self._ask("DELETE", path, None)
+
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
+        url, token = self._where()
+        request = urllib.request.Request(  # noqa: S310 - the address comes from our own file and is checked below
+            url + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310 - see above
+                return json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            raise _refusal(error) from None
+        except (urllib.error.URLError, ConnectionError):
+            raise _not_running(self.paths.home) from None
+        except TimeoutError:
+            raise CliError("the node did not answer in time", "see its log; what was asked may still happen") from None
+        except ValueError:
+            raise CliError("the node's answer is not JSON", "is another program on its port?") from None
+
+    def _where(self) -> tuple[str, str]:
+        try:
+            url = json.loads(self.paths.api.read_text())["url"]
+            token = self.paths.token.read_text().strip()
+        except (OSError, ValueError, KeyError):
+            raise _not_running(self.paths.home) from None
+        if not str(url).startswith("http://"):
+            raise _not_running(self.paths.home)
+        return str(url), token
+
+
+def _not_running(home: Path) -> CliError:
+    return CliError(f"no node is running in {home}", "start one with `bttnode up`", NOT_RUNNING)
+
+
+def _refusal(error: urllib.error.HTTPError) -> CliError:
+    try:
+        body = json.loads(error.read())
+        return CliError(str(body["error"]), str(body.get("hint", "")))
+    except (ValueError, KeyError):
+        return CliError(f"the node answers {error.code}")

@@ -1,0 +1,376 @@
+"""The local API: what the command line (and any other program of the same user) can ask of a running node.
+
+| method and path                        | does                                                    |
+|----------------------------------------|---------------------------------------------------------|
+| GET  /v1/status                        | the node and its torrents                               |
+| POST /v1/torrents                      | add a torrent file or magnet                            |
+| GET  /v1/torrents/{id}                 | one torrent (an unambiguous prefix of id or name does)  |
+| DELETE /v1/torrents/{id}?files=1       | remove it, with `files` also its data                   |
+| POST /v1/torrents/{id}/pause, /resume  | stop or start it                                        |
+| POST /v1/torrents/{id}/terms           | change its price limit and budget                       |
+| POST /v1/torrents/{id}/connect         | try a peer                                              |
+| GET  /v1/peers?torrent=ID              | connections, with what each earns or costs              |
+| GET  /v1/accounts                      | who owes whom                                           |
+| GET  /v1/wallet                        | balances and deposit                                    |
+| POST /v1/vault/deposit, /notice, /withdraw | move the deposit                                    |
+| POST /v1/settle                        | cash the cheques we hold                                |
+| POST /v1/shutdown                      | stop the node                                           |
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel
+
+from node import __version__
+from node.daemon import Daemon
+from node.http import models
+from node.http.server import make_app
+from node.ports.engine import BadTorrentError, PeerStatus, TorrentId, TorrentStatus
+from node.ports.store import TorrentRecord, utc_day
+from node.services.budget import TorrentTerms
+from node.services.settlement import Done
+from node.services.torrents import AddRequest
+from node.services.trades import Trade
+from wallet.errors import WalletError
+
+B = TypeVar("B", bound=BaseModel)
+
+
+class Api:
+    """The handlers. `network` is the profile's name, `stop` asks the process to end."""
+
+    def __init__(self, daemon: Daemon, *, network: str, downloads: Path, stop: Callable[[], None]) -> None:
+        self._daemon = daemon
+        self._network = network
+        self._downloads = downloads
+        self._stop = stop
+
+    def application(self, token: str) -> web.Application:
+        app = make_app(token)
+        app.add_routes(
+            [
+                web.get("/v1/status", self.status),
+                web.post("/v1/torrents", self.add),
+                web.get("/v1/torrents/{id}", self.torrent),
+                web.delete("/v1/torrents/{id}", self.remove),
+                web.post("/v1/torrents/{id}/pause", self.pause),
+                web.post("/v1/torrents/{id}/resume", self.resume),
+                web.post("/v1/torrents/{id}/terms", self.terms),
+                web.post("/v1/torrents/{id}/connect", self.connect),
+                web.get("/v1/peers", self.peers),
+                web.get("/v1/accounts", self.accounts),
+                web.get("/v1/wallet", self.wallet),
+                web.post("/v1/vault/deposit", self.deposit),
+                web.post("/v1/vault/notice", self.notice),
+                web.post("/v1/vault/withdraw", self.withdraw),
+                web.post("/v1/settle", self.settle),
+                web.post("/v1/shutdown", self.shutdown),
+            ]
+        )
+        return app
+
+    # --- node --------------------------------------------------------------------------------------------------------
+
+    async def status(self, request: web.Request) -> web.Response:
+        daemon = self._daemon
+        statuses = await daemon.torrents.statuses()
+        settings = daemon.payments.settings
+        return _answer(
+            models.Status(
+                version=__version__,
+                address=daemon.payments.address.evm,
+                network=self._network,
+                listen_port=daemon.engine.listen_port,
+                sells=settings.sell and settings.reserve > 0,
+                reserve_price=settings.reserve,
+                buys=settings.buy,
+                max_price=settings.max_price,
+                deposit_free=daemon.vault.funds,
+                chain_fault=daemon.vault.fault,
+                faults=daemon.faults,
+                download_rate=sum(status.download_rate for status in statuses),
+                upload_rate=sum(status.upload_rate for status in statuses),
+                torrents=[await self._torrent(status) for status in statuses],
+            )
+        )
+
+    async def shutdown(self, request: web.Request) -> web.Response:
+        asyncio.get_running_loop().call_later(0.05, self._stop)
+        return web.json_response({"stopping": True})
+
+    # --- torrents ----------------------------------------------------------------------------------------------------
+
+    async def add(self, request: web.Request) -> web.Response:
+        body = await _body(request, models.AddBody)
+        if (body.torrent is None) == (body.magnet is None):
+            raise BadTorrentError("give either a torrent file or a magnet link")
+        try:
+            torrent = base64.b64decode(body.torrent, validate=True) if body.torrent is not None else None
+        except binascii.Error:
+            raise BadTorrentError("the torrent file is not valid base64") from None
+        record = await self._daemon.torrents.add(
+            AddRequest(
+                torrent=torrent,
+                magnet=body.magnet,
+                save_path=Path(body.save_path) if body.save_path else self._downloads,
+                paused=body.paused,
+                seed_mode=body.seed,
+                max_price=body.max_price,
+                budget=body.budget,
+                peers=body.peers,
+            )
+        )
+        return _answer(await self._torrent(await self._daemon.torrents.status(record.id)))
+
+    async def torrent(self, request: web.Request) -> web.Response:
+        return _answer(await self._torrent(await self._daemon.torrents.status(self._id(request))))
+
+    async def remove(self, request: web.Request) -> web.Response:
+        torrent = self._id(request)
+        await self._daemon.torrents.remove(torrent, delete_files=request.query.get("files") == "1")
+        return web.json_response({"removed": torrent})
+
+    async def pause(self, request: web.Request) -> web.Response:
+        torrent = self._id(request)
+        await self._daemon.torrents.pause(torrent)
+        return web.json_response({"paused": torrent})
+
+    async def resume(self, request: web.Request) -> web.Response:
+        torrent = self._id(request)
+        await self._daemon.torrents.resume(torrent)
+        return web.json_response({"resumed": torrent})
+
+    async def terms(self, request: web.Request) -> web.Response:
+        torrent = self._id(request)
+        body = await _body(request, models.TermsBody)
+        record = await self._daemon.torrents.set_terms(torrent, max_price=body.max_price, budget=body.budget)
+        self._daemon.payments.set_terms(record.id, TorrentTerms(record.max_price, record.budget))
+        return _answer(await self._torrent(await self._daemon.torrents.status(torrent)))
+
+    async def connect(self, request: web.Request) -> web.Response:
+        torrent = self._id(request)
+        body = await _json(request)
+        host, port = body.get("host"), body.get("port")
+        if not isinstance(host, str) or not isinstance(port, int):
+            raise web.HTTPBadRequest(text="connect needs a host and a port")
+        await self._daemon.torrents.connect(torrent, host, port)
+        return web.json_response({"connecting": f"{host}:{port}"})
+
+    # --- trade -------------------------------------------------------------------------------------------------------
+
+    async def peers(self, request: web.Request) -> web.Response:
+        wanted = request.query.get("torrent")
+        if wanted:
+            torrents = [self._daemon.torrents.find(wanted)]
+        else:
+            torrents = [status.id for status in await self._daemon.torrents.statuses()]
+        rows = []
+        for torrent in torrents:
+            trades = self._daemon.payments.trades.open
+            rows += [_peer(peer, trades.get(peer.peer)) for peer in await self._daemon.torrents.peers(torrent)]
+        return web.json_response([row.model_dump() for row in rows])
+
+    async def accounts(self, request: web.Request) -> web.Response:
+        return web.json_response([row.model_dump() for row in await self._accounts()])
+
+    async def _accounts(self) -> list[models.Account]:
+        trades = self._daemon.payments.trades
+        rows = []
+        for issued in await self._daemon.store.all_issued():
+            book = trades.buyers.get((issued.rail, issued.payee))
+            owed = max(issued.owed, book.account.owed if book else 0)
+            rows.append(
+                models.Account(
+                    rail=issued.rail,
+                    role="payee",
+                    address=issued.payee.evm,
+                    metered=owed,
+                    cheques=issued.cumulative,
+                    acknowledged=book.account.acknowledged if book else 0,
+                    cashed=0,
+                    unpaid=owed - issued.cumulative,
+                )
+            )
+        for received in await self._daemon.store.all_received():
+            account = trades.sellers.get((received.rail, received.payer))
+            earned = max(received.earned, account.earned if account else 0)
+            rows.append(
+                models.Account(
+                    rail=received.rail,
+                    role="payer",
+                    address=received.payer.evm,
+                    metered=earned,
+                    cheques=received.cumulative,
+                    acknowledged=received.cumulative,
+                    cashed=received.cashed,
+                    unpaid=max(0, earned - received.cumulative),
+                )
+            )
+        return rows
+
+    # --- money -------------------------------------------------------------------------------------------------------
+
+    async def wallet(self, request: web.Request) -> web.Response:
+        daemon = self._daemon
+        chain, owner = daemon.chain, daemon.payments.address
+        state = await chain.payer_state(owner)
+        accounts = await self._accounts()
+        spent = await daemon.store.spent(utc_day(daemon.payments.now().wall))
+        issued = 0
+        for cheque in await daemon.store.all_issued():
+            issued += max(0, cheque.cumulative - await chain.paid_out(owner, cheque.payee))
+        return _answer(
+            models.Wallet(
+                address=owner.evm,
+                tron=owner.tron,
+                network=self._network,
+                token=chain.rail.token.symbol,
+                native=await chain.native_balance(owner),
+                token_balance=await chain.token_balance(owner),
+                deposit=state.balance,
+                deposit_free=daemon.vault.funds,
+                locked=state.locked,
+                notice=state.notice,
+                notice_until=state.notice_ready_at,
+                issued_uncashed=issued,
+                received_uncashed=sum(a.cheques - a.cashed for a in accounts if a.role == "payer"),
+                spent_total=spent.total,
+                spent_today=spent.today,
+            )
+        )
+
+    async def deposit(self, request: web.Request) -> web.Response:
+        amount = await self._amount(request)
+        return _done(await self._daemon.settlement.deposit(amount, key=_key(request)))
+
+    async def notice(self, request: web.Request) -> web.Response:
+        amount = await self._amount(request)
+        return _done(await self._daemon.settlement.give_notice(amount, key=_key(request)))
+
+    async def withdraw(self, request: web.Request) -> web.Response:
+        return _done(await self._daemon.settlement.withdraw(key=_key(request)))
+
+    async def settle(self, request: web.Request) -> web.Response:
+        body = await _body(request, models.SettleBody)
+        plan = await self._daemon.settlement.plan()
+        answer: dict[str, Any] = {
+            "cheques": [
+                {"payer": c.payer.evm, "cumulative": str(c.cumulative), "uncashed": str(c.uncashed)}
+                for c in plan.cheques
+            ],
+            "value": str(plan.value),
+            "fee": str(plan.fee),
+            "worth_it": plan.worth_it,
+        }
+        if not body.dry_run:
+            done = await self._daemon.settlement.cash(plan)
+            answer["transaction"] = _result(done).model_dump() if done else None
+        return web.json_response(answer)
+
+    async def _amount(self, request: web.Request) -> int:
+        body = await _body(request, models.AmountBody)
+        if body.amount == 0:
+            raise WalletError("the amount is zero")
+        return body.amount
+
+    # --- the parts ---------------------------------------------------------------------------------------------------
+
+    def _id(self, request: web.Request) -> TorrentId:
+        return self._daemon.torrents.find(request.match_info["id"])
+
+    async def _torrent(self, status: TorrentStatus) -> models.Torrent:
+        record: TorrentRecord = self._daemon.torrents.record(status.id)
+        due, settled = self._daemon.payments.due(status.id)
+        return models.Torrent(
+            id=status.id,
+            name=status.name or record.name,
+            state=status.state.value,
+            progress=status.progress,
+            total_bytes=status.total_bytes,
+            done_bytes=status.done_bytes,
+            download_rate=status.download_rate,
+            upload_rate=status.upload_rate,
+            downloaded=status.downloaded,
+            uploaded=status.uploaded,
+            peers=status.peers,
+            seeds=status.seeds,
+            save_path=str(status.save_path),
+            error=self._daemon.torrents.fault(status.id) or status.error,
+            max_price=record.max_price,
+            budget=record.budget,
+            spent=await self._daemon.store.spent_on(status.id),
+            due=due,
+            settled=settled,
+        )
+
+
+def _peer(status: PeerStatus, trade: Trade | None) -> models.Peer:
+    seller = trade.seller if trade else None
+    buyer = trade.buyer if trade else None
+    return models.Peer(
+        id=status.peer,
+        torrent=status.torrent,
+        host=status.host,
+        port=status.port,
+        client=status.client,
+        speaks_btt=status.speaks_btt,
+        choked_by_us=status.choked_by_us,
+        choked_by_peer=status.choked_by_peer,
+        interested=status.interested,
+        seed=status.seed,
+        progress=status.progress,
+        upload_rate=status.upload_rate,
+        download_rate=status.download_rate,
+        sent=status.sent,
+        received=status.received,
+        selling=seller.state.value if seller else "",
+        buying=buyer.state.value if buyer else "",
+        price_sold=seller.meter.price if seller else 0,
+        price_bought=buyer.meter.price if buyer else 0,
+        earned=seller.meter.amount if seller else 0,
+        owed=buyer.counted if buyer else 0,
+        reason=trade.last_word.text if trade and trade.last_word else "",
+    )
+
+
+def _key(request: web.Request) -> str:
+    """The caller's idempotency key, or a new one: the same key twice is one transaction."""
+    return request.headers.get("Idempotency-Key", secrets.token_hex(16))[:64]
+
+
+def _result(done: Done) -> models.TransactionResult:
+    return models.TransactionResult(
+        hash="0x" + done.receipt.hash.hex(), ok=done.receipt.ok, fee=done.receipt.fee_paid, text=done.intent.call.text
+    )
+
+
+def _done(done: Done) -> web.Response:
+    return _answer(_result(done))
+
+
+def _answer(model: BaseModel) -> web.Response:
+    return web.json_response(model.model_dump())
+
+
+async def _json(request: web.Request) -> dict[str, Any]:
+    try:
+        body = await request.json() if request.can_read_body else {}
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise web.HTTPBadRequest(text="the body is not JSON") from None
+    if not isinstance(body, dict):
+        raise web.HTTPBadRequest(text="the body is not a JSON object")
+    return body
+
+
+async def _body(request: web.Request, model: type[B]) -> B:
+    return model.model_validate(await _json(request))
