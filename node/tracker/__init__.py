@@ -1,0 +1,1 @@
+"""A small HTTP tracker for private swarms, demos and tests."""
