@@ -115,7 +115,7 @@ class Database:
         driver.execute(f"PRAGMA journal_size_limit={WAL_LIMIT}")
         if not upgrade.is_current(revision):
             with self._writing.begin():
-                self._pragma(f"application_id={APPLICATION_ID}")
+                self._writing.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
                 upgrade.bring_up_to_date(self._writing, revision)
 
     def _compare(self, mark: Path | None, accept_rollback: bool) -> None:

@@ -6,7 +6,7 @@ import errno
 import sqlite3
 from pathlib import Path
 
-from sqlalchemy.exc import SQLAlchemyError, StatementError
+from sqlalchemy.exc import StatementError
 
 from node.ports.store import (
     DatabaseCorruptError,
@@ -16,7 +16,7 @@ from node.ports.store import (
     StoreError,
 )
 
-_SQLITE = {
+_SQLITE: dict[int, tuple[type[StoreError], str]] = {
     sqlite3.SQLITE_FULL: (DiskFullError, "no space is left for"),
     sqlite3.SQLITE_BUSY: (DatabaseLockedError, "another process holds"),
     sqlite3.SQLITE_LOCKED: (DatabaseLockedError, "another process holds"),
@@ -30,7 +30,7 @@ _SQLITE = {
     sqlite3.SQLITE_IOERR_SHMSIZE: (DiskFullError, "no space is left for"),
 }
 
-_OS = {
+_OS: dict[int, tuple[type[StoreError], str]] = {
     errno.ENOSPC: (DiskFullError, "no space is left for"),
     errno.EDQUOT: (DiskFullError, "the quota leaves no space for"),
 }
@@ -38,21 +38,17 @@ _OS = {
 
 def translate(error: Exception, path: Path) -> Exception:
     """The `StoreError` that `error` means. Anything that is none of the database's faults comes back as it is."""
-    cause: object = error
-    if isinstance(error, StatementError):
-        cause = error.orig
-    if isinstance(cause, sqlite3.Error):
-        code = getattr(cause, "sqlite_errorcode", None)
-        if code is not None:
-            kind = _SQLITE.get(code) or _SQLITE.get(code & 0xFF)
-            if kind is not None:
-                return kind[0](f"{kind[1]} {path} ({cause})")
-        return StoreError(f"{path}: {cause}")
-    if isinstance(cause, OverflowError):
-        return StoreError("a number is too large for the database")
-    if isinstance(cause, OSError):
-        wrong, text = _OS.get(cause.errno or 0, (DatabaseUnavailableError, "cannot use"))
-        return wrong(f"{text} {path} ({cause.strerror or cause})")
-    if isinstance(error, SQLAlchemyError):
-        return StoreError(f"{path}: {cause}")
-    return error
+    cause = error.orig if isinstance(error, StatementError) else error
+    match cause:
+        case sqlite3.Error():
+            # Python raises a few of its own, without a code.
+            code = getattr(cause, "sqlite_errorcode", 0)
+            kind, text = _SQLITE.get(code) or _SQLITE.get(code & 0xFF) or (StoreError, "cannot work with")
+            return kind(f"{text} {path} ({cause})")
+        case OverflowError():
+            return StoreError(f"a number is too large for the database ({cause})")
+        case OSError():
+            kind, text = _OS.get(cause.errno or 0, (DatabaseUnavailableError, "cannot use"))
+            return kind(f"{text} {path} ({cause.strerror or cause})")
+        case _:
+            return error

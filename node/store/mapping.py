@@ -21,6 +21,9 @@ from node.ports.store import (
     Transfer,
 )
 from node.store import schema
+from wallet.address import Address
+from wallet.chains.base import Call, Fee
+from wallet.outbox import Intent, IntentState
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -132,6 +135,76 @@ class Meta:
     value: int
 
 
+@dataclass(frozen=True, slots=True)
+class StoredIntent:
+    """An intent of the outbox, flat."""
+
+    key: str
+    number: int
+    rail: str
+    sender: Address
+    to: Address
+    data: bytes
+    value: int
+    method: str
+    text: str
+    state: IntentState
+    created_at: int
+    nonce: int | None
+    fee_limit: int | None
+    fee_price: int | None
+    raw: bytes | None
+    hash: bytes | None
+    block: int | None
+    fee_paid: int | None
+    reason: str
+
+    @classmethod
+    def of(cls, intent: Intent, number: int) -> StoredIntent:
+        call, fee = intent.call, intent.fee
+        return cls(
+            key=intent.key,
+            number=number,
+            rail=intent.rail,
+            sender=intent.sender,
+            to=call.to,
+            data=call.data,
+            value=call.value,
+            method=call.method,
+            text=call.text,
+            state=intent.state,
+            created_at=intent.created_at,
+            nonce=intent.nonce,
+            fee_limit=fee.limit if fee else None,
+            fee_price=fee.price if fee else None,
+            raw=intent.raw,
+            hash=intent.hash,
+            block=intent.block,
+            fee_paid=intent.fee_paid,
+            reason=intent.reason,
+        )
+
+    def as_intent(self) -> Intent:
+        fee = None
+        if self.fee_limit is not None and self.fee_price is not None:
+            fee = Fee(self.fee_limit, self.fee_price)
+        return Intent(
+            key=self.key,
+            rail=self.rail,
+            sender=self.sender,
+            call=Call(self.to, self.data, self.value, self.method, self.text),
+            state=self.state,
+            created_at=self.created_at,
+            nonce=self.nonce,
+            fee=fee,
+            raw=self.raw,
+            hash=self.hash,
+            block=self.block,
+            fee_paid=self.fee_paid,
+            reason=self.reason,
+        )
+
+
 TORRENTS = Kind(schema.torrents, TorrentRecord)
 ISSUED = Kind(schema.issued, IssuedCheque)
 RECEIVED = Kind(schema.received, ReceivedCheque)
@@ -140,4 +213,5 @@ SPENDING = Kind(schema.spending, SpendCounter)
 TRANSFERS = Kind(schema.transfers, Transfer)
 COUNTERPARTIES = Kind(schema.counterparties, Counterparty)
 JOURNAL = Kind(schema.journal, Posting)
+INTENTS = Kind(schema.intents, StoredIntent)
 META = Kind(schema.meta, Meta)

@@ -24,12 +24,14 @@ from node.ports.store import (
     Transfer,
     utc_day,
 )
-from node.store.mapping import Key, Posting, Receipt, SpendCounter
+from node.store.mapping import Key, Posting, Receipt, SpendCounter, StoredIntent
 from node.store.unit import Unit
 from wallet.address import Address
 from wallet.errors import StaleChequeError
+from wallet.outbox import Intent
 
 CLEAN = "clean"
+INTENTS = "intents"
 
 # --- torrents -------------------------------------------------------------------------------------------------------
 
@@ -279,3 +281,17 @@ def _book(unit: Unit, entry: Entry, at: int) -> None:
             memo=memo,
         )
     )
+
+
+# --- outbox ---------------------------------------------------------------------------------------------------------
+
+
+def save_intent(unit: Unit, intent: Intent) -> None:
+    stored = unit.intents.get(intent.key)
+    if stored is None:
+        number = unit.number(INTENTS) + 1
+        unit.set_number(INTENTS, number)
+    else:
+        number = stored.number
+    unit.intents.put(StoredIntent.of(intent, number))
+    unit.moved_money = True

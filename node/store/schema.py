@@ -12,6 +12,7 @@ from sqlalchemy import BigInteger, Boolean, Column, LargeBinary, MetaData, Strin
 
 from node.ports.store import Account, Direction, Role
 from node.store.types import AddressBytes, Amount256, EnumText, PathBytes
+from wallet.outbox import IntentState
 
 REVISIONS = ("0001",)
 """Every schema there has been, oldest first."""
@@ -130,6 +131,31 @@ journal = Table(
     sqlite_with_rowid=False,
 )
 
+intents = Table(
+    "intents",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("rail", String, nullable=False),
+    Column("sender", AddressBytes, nullable=False),
+    Column("to", AddressBytes, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Column("value", Amount256, nullable=False),
+    Column("method", String, nullable=False),
+    Column("text", String, nullable=False),
+    Column("state", EnumText(IntentState), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("nonce", BigInteger),
+    Column("fee_limit", BigInteger),
+    Column("fee_price", Amount256),
+    Column("raw", LargeBinary),
+    Column("hash", LargeBinary),
+    Column("block", BigInteger),
+    Column("fee_paid", Amount256),
+    Column("reason", String, nullable=False),
+)
+"""`number`: the order in which they came."""
+
 meta = Table(
     "meta",
     metadata,
@@ -137,4 +163,4 @@ meta = Table(
     Column("value", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
-"""`sequence`: transactions that moved money. `clean`: 1 after a clean stop."""
+"""`sequence`: transactions that moved money. `clean`: 1 after a clean stop. `intents`: how many there have been."""

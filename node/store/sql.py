@@ -29,6 +29,7 @@ from node.store import operations, schema
 from node.store.database import READERS, Database
 from node.store.mapping import (
     COUNTERPARTIES,
+    INTENTS,
     ISSUED,
     JOURNAL,
     RECEIVED,
@@ -41,6 +42,7 @@ from node.store.mapping import (
 )
 from node.store.writer import MAX_BATCH, Writer
 from wallet.address import Address
+from wallet.outbox import CLOSED, Intent
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -53,7 +55,7 @@ MAX_READS = 64
 
 
 class SqlStore:
-    """`node.ports.store.Store`. Made by `open_store`."""
+    """`node.ports.store.Store` and `wallet.outbox.OutboxStore`. Made by `open_store`."""
 
     def __init__(self, database: Database, *, max_batch: int = MAX_BATCH) -> None:
         self._database = database
@@ -185,6 +187,20 @@ class SqlStore:
             return sums
 
         return await self._read(add_up)
+
+    # --- outbox (`wallet.outbox.OutboxStore`) ------------------------------------------------------------------------
+
+    async def save_intent(self, intent: Intent) -> None:
+        await self._writer.submit(lambda unit: operations.save_intent(unit, intent))
+
+    async def intent(self, key: str) -> Intent | None:
+        stored = await self._read(lambda connection: _one(connection, INTENTS, (key,)))
+        return None if stored is None else stored.as_intent()
+
+    async def open_intents(self) -> Sequence[Intent]:
+        table = schema.intents
+        query = INTENTS.select_all.where(table.c.state.not_in(CLOSED)).order_by(table.c.number)
+        return [stored.as_intent() for stored in await self._all(INTENTS, query)]
 
     # --- helpers -----------------------------------------------------------------------------------------------------
 

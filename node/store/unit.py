@@ -99,6 +99,7 @@ class Unit:
         self.transfers = Records(connection, mapping.TRANSFERS)
         self.counterparties = Records(connection, mapping.COUNTERPARTIES)
         self.journal = Records(connection, mapping.JOURNAL)
+        self.intents = Records(connection, mapping.INTENTS)
         self.meta = Records(connection, mapping.META)
         self.moved_money = False
         """Set by operations whose loss must be noticed when an old backup is restored."""
@@ -126,6 +127,7 @@ class Unit:
             self.transfers,
             self.counterparties,
             self.journal,
+            self.intents,
             self.meta,
         ):
             records.flush()

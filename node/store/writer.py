@@ -120,7 +120,10 @@ class Writer:
                     self._wake.wait()
                 batch = [self._jobs.popleft() for _ in range(min(len(self._jobs), self._max_batch))]
             self._commit(batch)
-            self._loop.call_soon_threadsafe(self._answer, batch)
+            try:
+                self._loop.call_soon_threadsafe(self._answer, batch)
+            except RuntimeError:
+                return  # the loop is closed: nobody waits any more
 
     def _commit(self, batch: Sequence[_Job]) -> None:
         try:

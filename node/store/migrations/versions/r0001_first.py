@@ -107,6 +107,28 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
+        "intents",
+        sa.Column("key", sa.String, primary_key=True),
+        sa.Column("number", sa.BigInteger, nullable=False),
+        sa.Column("rail", sa.String, nullable=False),
+        sa.Column("sender", ADDRESS, nullable=False),
+        sa.Column("to", ADDRESS, nullable=False),
+        sa.Column("data", sa.LargeBinary, nullable=False),
+        sa.Column("value", AMOUNT, nullable=False),
+        sa.Column("method", sa.String, nullable=False),
+        sa.Column("text", sa.String, nullable=False),
+        sa.Column("state", sa.String, nullable=False),
+        sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.Column("nonce", sa.BigInteger),
+        sa.Column("fee_limit", sa.BigInteger),
+        sa.Column("fee_price", AMOUNT),
+        sa.Column("raw", sa.LargeBinary),
+        sa.Column("hash", sa.LargeBinary),
+        sa.Column("block", sa.BigInteger),
+        sa.Column("fee_paid", AMOUNT),
+        sa.Column("reason", sa.String, nullable=False),
+    )
+    op.create_table(
         "meta",
         sa.Column("name", sa.String, primary_key=True),
         sa.Column("value", sa.BigInteger, nullable=False),
