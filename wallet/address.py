@@ -13,11 +13,13 @@ from functools import lru_cache
 import base58
 from Crypto.Hash import keccak
 
-from wallet.errors import AddressError
+from wallet.errors import AddressError, quoted
 
 TRON_PREFIX = b"\x41"
+MAX_TEXT = 64
 _EVM = re.compile(r"0[xX]([0-9a-fA-F]{40})\Z")
 _TRON_HEX = re.compile(r"41([0-9a-fA-F]{40})\Z")
+_LONGEST = 42
 _TRON = re.compile(r"T[1-9A-HJ-NP-Za-km-z]{33}\Z")
 
 
@@ -34,12 +36,12 @@ class Address:
     @classmethod
     def parse(cls, text: str) -> Address:
         """Either text form. Mixed case must carry a right EIP-55 checksum, base58 a right check sum."""
-        text = text.strip()
+        text = text.strip() if len(text) <= MAX_TEXT else text
         if match := _EVM.match(text):
-            address = cls(bytes.fromhex(match.group(1)))
             digits = match.group(1)
+            address = cls(bytes.fromhex(digits))
             if digits not in (digits.lower(), digits.upper()) and address.evm[2:] != digits:
-                raise AddressError(f"'{text}': checksum does not match (EIP-55): a letter is mistyped")
+                raise AddressError(f"{text}: the checksum does not match (EIP-55): a character is mistyped")
             return address
         if match := _TRON_HEX.match(text):
             return cls(bytes.fromhex(match.group(1)))
@@ -47,10 +49,12 @@ class Address:
             try:
                 raw = base58.b58decode_check(text)
             except ValueError:
-                raise AddressError(f"'{text}': checksum does not match (base58): a letter is mistyped") from None
+                raise AddressError(f"{text}: the checksum does not match: a character is mistyped") from None
             if len(raw) == 21 and raw[:1] == TRON_PREFIX:
                 return cls(raw[1:])
-        raise AddressError(f"'{text[:50]}' is not an address: expected 0x and 40 hex digits, or T and 33 characters")
+        # What is longer than an address may be a key or a mnemonic pasted into the wrong place: it is not repeated.
+        shown = quoted(text) if len(text) <= _LONGEST else f"a text of {len(text)} characters"
+        raise AddressError(f"{shown} is not an address: expected 0x and 40 hex digits, or T and 33 characters")
 
     @property
     def evm(self) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from wallet.address import Address
 from wallet.amount import BTT, MAX_AMOUNT, Token
 from wallet.digests import (
+    ADDRESS_PAD,
     BID_TYPE,
     BTFS_CHEQUE_TYPE,
     BTFS_TOKEN_CHEQUE_TYPE,
@@ -21,14 +22,13 @@ from wallet.digests import (
     typed_digest,
     word,
 )
-from wallet.errors import BadSignatureError, ChequeError
+from wallet.errors import BadSignatureError, ChequeError, quoted
 from wallet.keys import PrivateKey, recover
 
 VAULT_NAME, VAULT_VERSION = "BttVault", "1"
 BTFS_NAME, BTFS_VERSION = "Vault", "1.0"
 
-_PAD = bytes(12)
-_EVM_RAIL = re.compile(r"eip155:([0-9]{1,20})\Z")
+_EVM_RAIL = re.compile(r"eip155:([1-9][0-9]{0,19})\Z")
 _TRON_RAIL = re.compile(r"tron:0x([0-9a-f]{1,64})\Z")
 
 
@@ -47,19 +47,16 @@ class Rail:
 
     def __post_init__(self) -> None:
         if match := _EVM_RAIL.match(self.id):
-            named = int(match.group(1))
+            same = int(match.group(1)) == self.chain_id
         elif match := _TRON_RAIL.match(self.id):
-            named = int(match.group(1), 16)
+            # Either may be the whole id of the genesis block or its last four bytes.
+            same = mask_chain_id(int(match.group(1), 16)) == mask_chain_id(self.chain_id)
         else:
-            raise ChequeError(f"'{self.id[:60]}' is not a rail: expected eip155:<number> or tron:0x<hex>")
-        if mask_chain_id(named) != mask_chain_id(self.chain_id):
-            raise ChequeError(f"rail {self.id} does not belong to chain id {self.chain_id}")
+            raise ChequeError(f"{quoted(self.id)} is not a rail: expected eip155:<number> or tron:0x<hex>")
+        if not same:
+            raise ChequeError(f"rail {self.id} does not belong to chain id {self.chain_id}: check the network profile")
         separator = domain_separator(VAULT_NAME, VAULT_VERSION, mask_chain_id(self.chain_id), self.vault)
         object.__setattr__(self, "separator", separator)
-
-    @property
-    def name(self) -> str:
-        return self.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +86,9 @@ def cheque_digest(rail: Rail, cheque: Cheque) -> bytes:
     return typed_digest(
         rail.separator,
         CHEQUE_TYPE,
-        _PAD,
+        ADDRESS_PAD,
         cheque.payer.raw,
-        _PAD,
+        ADDRESS_PAD,
         cheque.payee.raw,
         cheque.cumulative.to_bytes(32, "big"),
     )
@@ -102,15 +99,20 @@ def sign_cheque(rail: Rail, cheque: Cheque, key: PrivateKey) -> SignedCheque:
     return SignedCheque(rail, cheque, key.sign_digest(cheque_digest(rail, cheque)))
 
 
-def verify_cheque(rail: Rail, signed: SignedCheque, signer: Address) -> None:
-    """Raises `BadSignatureError` unless `signer` signed exactly this cheque for exactly this rail."""
-    if recover(cheque_digest(rail, signed.cheque), signed.signature) != signer:
-        raise BadSignatureError("not signed by the payer for this vault, payee and amount")
+def verify_cheque(rail: Rail, signed: SignedCheque, expected_signer: Address) -> None:
+    """Raises `BadSignatureError` unless `expected_signer` signed exactly this cheque for exactly this rail."""
+    if signed.rail != rail:
+        raise BadSignatureError("the cheque is for another rail")
+    if recover(cheque_digest(rail, signed.cheque), signed.signature) != expected_signer:
+        raise BadSignatureError("the cheque is not signed by its payer for this vault, payee and amount")
 
 
 def bid_digest(rail: Rail, payer: Address, payee: Address, max_price: int, nonce: bytes) -> bytes:
-    """The 32 bytes a Speed bid signs: who bids how much to whom, on one connection (`nonce`, 32 bytes)."""
-    return typed_digest(rail.separator, BID_TYPE, word(payer), word(payee), word(max_price), nonce)
+    """The 32 bytes a Speed bid signs: who bids how much (units per MiB) to whom, on one connection.
+
+    Raises `ValueError` for a nonce that is not 32 bytes, `OverflowError` for a price outside uint256.
+    """
+    return typed_digest(rail.separator, BID_TYPE, word(payer), word(payee), word(max_price), word(nonce))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,4 +143,4 @@ class BtfsCheque:
     def verify(self, chain_id: int, signature: bytes, issuer: Address) -> None:
         """Raises `BadSignatureError` unless the vault's issuer signed it."""
         if recover(self.digest(chain_id), signature) != issuer:
-            raise BadSignatureError("not signed by the vault's issuer")
+            raise BadSignatureError("the cheque is not signed by its vault's issuer")

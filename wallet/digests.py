@@ -21,7 +21,8 @@ BTFS_TOKEN_CHEQUE_TYPE = keccak256(
 
 _DOMAIN_FULL = keccak256(b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
 _DOMAIN_SHORT = keccak256(b"EIP712Domain(string name,string version,uint256 chainId)")
-_PAD = bytes(12)
+ADDRESS_PAD = bytes(12)
+"""What stands before an address's 20 bytes in its word."""
 
 
 def mask_chain_id(chain_id: int) -> int:
@@ -30,11 +31,14 @@ def mask_chain_id(chain_id: int) -> int:
 
 
 def word(value: int | bytes | Address) -> bytes:
-    """One 32-byte ABI word. Raises `OverflowError` for a number outside uint256."""
+    """One 32-byte ABI word: uint256, bytes32 or address. Raises `OverflowError` and `ValueError` for what is not."""
+    if isinstance(value, Address):
+        return ADDRESS_PAD + value.raw
     if isinstance(value, int):
         return value.to_bytes(32, "big")
-    raw = bytes(value)
-    return raw if len(raw) == 32 else _PAD + raw
+    if len(value) != 32:
+        raise ValueError(f"a bytes32 has 32 bytes, not {len(value)}")
+    return value
 
 
 def domain_separator(name: str, version: str, chain_id: int, verifying_contract: Address | None = None) -> bytes:

@@ -7,6 +7,7 @@
      ├─ KeystoreError         the key file cannot be read or written
      │   └─ WrongPasswordError
      ├─ LimitError            a spend limit of the user forbids it
+     ├─ LedgerError           an entry, or books, that double entry does not allow
      └─ ChequeError
          ├─ BadSignatureError    not signed by whom it should be
          └─ StaleChequeError     not higher than one that exists
@@ -19,6 +20,11 @@ from __future__ import annotations
 
 class WalletError(Exception):
     """Root of the tree above."""
+
+
+def quoted(text: str, length: int = 40) -> str:
+    """Foreign text for an error: cut to `length`, in quotes, and without a control character that breaks the line."""
+    return repr(text if len(text) <= length else text[:length] + "…")
 
 
 class AmountError(WalletError, ValueError):
@@ -42,7 +48,15 @@ class WrongPasswordError(KeystoreError):
 
 
 class LimitError(WalletError):
-    """A spend limit of the user forbids it."""
+    """A spend limit of the user forbids it. `limit` is the setting's name, such as `per_day`."""
+
+    def __init__(self, text: str, limit: str) -> None:
+        super().__init__(text)
+        self.limit = limit
+
+
+class LedgerError(WalletError, ValueError):
+    """An entry that is not one, or books that do not balance."""
 
 
 class ChequeError(WalletError):

@@ -43,7 +43,7 @@ class Secret:
         if self.private_key is not None:
             return PrivateKey(self.private_key)
         if self.mnemonic is not None:
-            return derive(self.mnemonic, path)
+            return derive(self.mnemonic, path=path)
         raise KeystoreError("the key file holds neither a mnemonic nor a key")
 
 
