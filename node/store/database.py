@@ -91,7 +91,9 @@ class Database:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = LockFile(self.path.with_name(self.path.name + ".lock"))
         self._opened.callback(lock.release)
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        if not self.path.exists():
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            _sync_folder(self.path.parent)
         log_file = self.path.with_name(self.path.name + "-wal")
         return log_file.exists() and log_file.stat().st_size > 0
 
@@ -136,7 +138,7 @@ class Database:
                 raise DatabaseRolledBackError(f"{wrong} {self.path}: nothing is signed with a database that forgets")
             self._accept(max(seen or 0, ours) + 1)
         elif seen is None or seen < ours:
-            self._mark.write(ours)
+            self._raise_mark(ours)
 
     def _accept(self, sequence: int) -> None:
         """Go on from above the mark, so that the same old copy, restored once more, is noticed again."""
@@ -170,6 +172,15 @@ class Database:
             if translated is error:
                 raise
             raise translated from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new file's name durable: SQLite does so for its logs only."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _engine(path: Path, *, begin: str, pragmas: Sequence[str]) -> Engine:

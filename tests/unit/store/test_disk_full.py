@@ -64,10 +64,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def fill(folder: Path) -> Path:
     """Take all space; returns what to delete to have it back."""
     filler = folder / "filler"
-    with filler.open("wb", buffering=0) as file:
-        with contextlib.suppress(OSError):
-            while file.write(bytes(512)):
-                pass
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(512)):
+            pass
     assert shutil.disk_usage(folder).free == 0
     return filler
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from pathlib import Path
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
+from node.ports.store import StoreError
 from node.store import open_store, upgrade
 from node.store.schema import APPLICATION_ID, REVISIONS, metadata
+from tests.unit.store.kit import ME, RAIL, issue, issued, partner
 
 
 def tables(path: Path) -> dict[str, str]:
@@ -52,3 +56,57 @@ def test_the_list_of_revisions_is_the_one_on_disk() -> None:
     newest_first = [revision.revision for revision in script.walk_revisions()]
     assert tuple(reversed(newest_first)) == REVISIONS
     assert script.get_heads() == [REVISIONS[-1]]
+
+
+NEXT = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    op.create_table("extra", sa.Column("id", sa.Integer, primary_key=True))
+    op.execute("{statement}")
+"""
+
+
+def release(monkeypatch: pytest.MonkeyPatch, folder: Path, statement: str) -> None:
+    """Pretend that this program is one schema ahead."""
+    shutil.copytree(upgrade.MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "versions" / "r0002_next.py").write_text(NEXT.format(statement=statement))
+    monkeypatch.setattr(upgrade, "MIGRATIONS", folder)
+    monkeypatch.setattr(upgrade, "REVISIONS", (*REVISIONS, "0002"))
+
+
+async def make_old(path: Path) -> None:
+    store = await open_store(path, None)
+    await store.issue_cheque(issue(10, amount=10))
+    await store.close()
+
+
+async def test_an_older_database_is_upgraded_with_what_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "node.db"
+    await make_old(path)
+    release(monkeypatch, tmp_path / "next", "INSERT INTO extra VALUES (1)")
+    for _ in range(2):
+        store = await open_store(path, None)
+        assert await store.issued(RAIL, ME, partner(1)) == issued(10)
+        await store.close()
+    assert "extra" in tables(path)
+
+
+async def test_an_upgrade_that_fails_leaves_the_old_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "node.db"
+    await make_old(path)
+    with monkeypatch.context() as newer:
+        release(newer, tmp_path / "next", "INSERT INTO nowhere VALUES (1)")
+        with pytest.raises(StoreError, match="nowhere"):
+            await open_store(path, None)
+    assert "extra" not in tables(path)
+    store = await open_store(path, None)
+    assert await store.issued(RAIL, ME, partner(1)) == issued(10)
+    await store.close()
