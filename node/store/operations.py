@@ -99,9 +99,13 @@ def raise_issued_floor(unit: Unit, cheque: IssuedCheque) -> int:
         _count_spent(unit, SpendCounter.total(), growth)
         _count_spent(unit, SpendCounter.day(utc_day(cheque.updated_at)), growth)
         _book_issued(unit, cheque, growth)
-    elif stored is not None and stored.needs_reconcile:
-        unit.issued.put(replace(stored, needs_reconcile=False))
-        unit.moved_money = True
+    elif stored is not None:
+        # The chain tells amounts only: a payee may bring the signature that goes with one later.
+        signature = stored.signature or (cheque.signature if growth == 0 else b"")
+        settled = replace(stored, needs_reconcile=False, signature=signature)
+        if settled != stored:
+            unit.issued.put(settled)
+            unit.moved_money = True
     return max(0, growth)
 
 

@@ -59,21 +59,21 @@ class PathBytes(TypeDecorator[Path]):
         return None if value is None else Path(os.fsdecode(value))
 
 
-E_ = TypeVar("E_", bound=StrEnum)
+EnumT = TypeVar("EnumT", bound=StrEnum)
 
 
-class EnumText(TypeDecorator[E_], Generic[E_]):
+class EnumText(TypeDecorator[EnumT], Generic[EnumT]):
     """A `StrEnum` as its text, so that a new member needs no migration."""
 
     impl = String
     cache_ok = True
 
-    def __init__(self, enum: type[E_]) -> None:
+    def __init__(self, enum: type[EnumT]) -> None:
         super().__init__()
         self.enum = enum
 
-    def process_bind_param(self, value: E_ | None, dialect: Dialect) -> str | None:
+    def process_bind_param(self, value: EnumT | None, dialect: Dialect) -> str | None:
         return None if value is None else value.value
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> E_ | None:
+    def process_result_value(self, value: Any, dialect: Dialect) -> EnumT | None:
         return None if value is None else self.enum(value)

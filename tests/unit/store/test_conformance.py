@@ -189,6 +189,16 @@ async def test_evidence_of_less_than_we_know_changes_nothing(store: Store) -> No
     assert await store.spent(DAY) == Spending(10, 10)
 
 
+async def test_a_signature_that_the_chain_could_not_tell_is_learnt_later(store: Store) -> None:
+    await store.raise_issued_floor(replace(issued(10), signature=b""))
+    assert await store.raise_issued_floor(issued(9)) == 0
+    account = await store.issued(RAIL, ME, partner(1))
+    assert account is not None
+    assert (account.cumulative, account.signature) == (10, b"")
+    assert await store.raise_issued_floor(issued(10)) == 0
+    assert await store.issued(RAIL, ME, partner(1)) == issued(10)
+
+
 # --- selling --------------------------------------------------------------------------------------------------------
 
 
