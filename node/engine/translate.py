@@ -213,7 +213,10 @@ def to_settings(settings: EngineSettings) -> list[tuple[str, bool | int | str]]:
         ("close_redundant_connections", False),
         ("send_buffer_watermark", 3 * 1024 * 1024),
         ("send_buffer_watermark_factor", 150),
-        ("max_queued_disk_bytes", 8 * 1024 * 1024),
+        ("max_queued_disk_bytes", 32 * 1024 * 1024),
+        # Ten writers on one file wait for its inode lock; hashing wants the second core.
+        ("aio_threads", 4),
+        ("hashing_threads", 2),
         ("max_out_request_queue", 1000),
         ("max_allowed_in_request_queue", 4000),
         ("file_pool_size", 200),

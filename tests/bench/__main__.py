@@ -1,0 +1,58 @@
+"""`./run bench [NAME ...] [--json OUT]`: without a name, lists what there is."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+from pathlib import Path
+
+from tests.bench.harness import Result
+
+BENCHMARKS = {
+    "engine": "our engine against the PyPI libtorrent wheel, same seeder, 1 GiB",
+    "paid-vs-unpaid": "a paid download against an unpaid one, 1 GiB",
+    "cheques": "cheques per second: signed, durable, verified, durable",
+}
+
+
+def tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def show(result: Result) -> None:
+    report = result.report()
+    print(f"{report['name']}: {report['headline']:g}  (goal: {report['goal']})")
+    for row in report["rows"]:
+        print(f"  {row['label']:44} {row['median']:>12,.4g} {row['unit']:8} [{row['min']:,.4g} – {row['max']:,.4g}]")
+    for note in report["notes"]:
+        print(f"  {note}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="./run bench")
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write the report (a list where several ran)")
+    parser.add_argument("--pairs", type=int, default=0, help="counted runs of each side (default: the benchmark's own)")
+    options = parser.parse_args()
+    if not options.names:
+        for name, text in BENCHMARKS.items():
+            print(f"  {name:18} {text}")
+        return 0
+    reports = []
+    for name in options.names:
+        if name not in BENCHMARKS:
+            print(f"bench: no benchmark '{name}': choose from {', '.join(BENCHMARKS)}", file=sys.stderr)
+            return 2
+        tell(f"{name}: {BENCHMARKS[name]}")
+        module = importlib.import_module(f"tests.bench.{name.replace('-', '_')}")
+        result: Result = module.run(tell, options.pairs)
+        show(result)
+        reports.append(result.report())
+    if options.json:
+        options.json.write_text(json.dumps(reports[0] if len(reports) == 1 else reports, indent=2) + "\n")
+    return 0
+
+
+sys.exit(main())
