@@ -1,0 +1,99 @@
+"""What stands on a fresh devnet: test BTT and the cheque vault, at addresses anybody can know in advance.
+
+Contract addresses follow from the deployer and its nonces, so every devnet has the same ones. The deployer's key is
+public on purpose: it owns nothing but play money.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from eth._utils.address import generate_contract_address
+from eth_abi.abi import encode
+from eth_keys.datatypes import PrivateKey
+from eth_typing import Address as RawAddress
+from eth_utils.crypto import keccak
+
+from contracts.loader import load
+from node.devnet.chain import Chain
+from node.devnet.errors import DevnetError
+from node.devnet.records import Call, Transaction
+from wallet.address import Address
+
+DEPLOYER_KEY = PrivateKey(keccak(text="bttnode devnet deployer"))
+DEPLOYER = RawAddress(DEPLOYER_KEY.public_key.to_canonical_address())
+DEPLOYER_BALANCE = 10**15 * 10**18
+"""Native units; the faucet lives on it."""
+DEPLOY_GAS = 6_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """Where things are. `chain` is the CAIP-2 name; addresses are EIP-55 text; `notice_period` in seconds."""
+
+    url: str
+    chain: str
+    chain_id: int
+    token: str
+    vault: str
+    deployer: str
+    notice_period: int
+
+    def to_json(self) -> str:
+        """One line."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Deployment:
+        """Raises `ValueError` or `TypeError` for anything `to_json` did not write."""
+        return cls(**json.loads(text))
+
+    def write(self, path: Path) -> None:
+        """Replace `path` at once: a reader never sees half a file."""
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_text(f"{self.to_json()}\n")
+        temporary.replace(path)
+
+
+def send(chain: Chain, to: bytes, payload: bytes, *, value: int = 0, gas: int) -> bytes:
+    """A transaction of the deployer. Returns its hash. Raises `DevnetError` when it fails in its block."""
+    unsigned = Transaction.create_unsigned_transaction(
+        nonce=chain.next_nonce(DEPLOYER),
+        gas_price=chain.settings.gas_price,
+        gas=gas,
+        to=RawAddress(to),
+        value=value,
+        data=payload,
+    )
+    signed = unsigned.as_signed_transaction(DEPLOYER_KEY, chain_id=chain.settings.chain_id)
+    found = chain.mined(chain.submit(signed.encode()))
+    if found is not None and not found.success:
+        raise DevnetError(f"the devnet's own transaction 0x{signed.hash.hex()} failed")
+    return bytes(signed.hash)
+
+
+def deploy(chain: Chain, notice_period: int, url: str) -> Deployment:
+    """Put the contracts on the chain, or find them there. A start that was killed half way is taken up again."""
+    token, vault = (bytes(generate_contract_address(DEPLOYER, nonce)) for nonce in (0, 1))
+    constructors = (
+        (token, "TestBTT", encode(["string", "string"], ["BitTorrent (devnet)", "BTT"])),
+        (vault, "ChequeVault", encode(["address", "uint256"], [token, notice_period])),
+    )
+    for address, name, arguments in constructors:
+        if not chain.code(address):
+            send(chain, b"", load(name).bytecode + arguments, gas=DEPLOY_GAS)
+        if not chain.code(address):
+            raise DevnetError(f"{name} is not at its address: this folder's deployer did something else first")
+    found = chain.call(Call(to=vault, data=keccak(text="noticePeriod()")[:4]))
+    return Deployment(
+        url=url,
+        chain=f"eip155:{chain.settings.chain_id}",
+        chain_id=chain.settings.chain_id,
+        token=Address(token).evm,
+        vault=Address(vault).evm,
+        deployer=Address(DEPLOYER).evm,
+        notice_period=int.from_bytes(found, "big"),
+    )
