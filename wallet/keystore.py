@@ -1,16 +1,24 @@
 """The encrypted key file.
 
-JSON with a version, the scrypt parameters (RFC 7914), and an AES-256-GCM box. Everything outside the box is
-authenticated as associated data, so nobody can weaken the parameters or swap the address unnoticed. Inside is either a
-BIP-39 mnemonic or one private key. The file is created with mode 0600 and replaced atomically: after a crash there is
-the old one or the new one, whole.
+Theory. A password is weak, so scrypt (RFC 7914) makes each guess cost time and memory; the stretched key opens an
+AES-256-GCM box that holds a BIP-39 mnemonic or one private key. The header outside the box (version, address, scrypt
+parameters) is the box's associated data: who changes it cannot open the box any more. A plain SHA-256 over header and
+box tells accidents from wrong passwords: a file with a right checksum that does not open has been given the wrong
+password (or was forged on purpose, which only its owner could tell apart). What a file may make us compute is bounded
+before anything is computed.
+
+The file has mode 0600 from its first byte and appears atomically: after a crash there is the old one or the new one,
+whole.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
+import unicodedata
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,30 +33,69 @@ from wallet.keys import EVM_PATH, PrivateKey, derive, normalise_mnemonic
 
 VERSION = 1
 SCRYPT_N, SCRYPT_R, SCRYPT_P = 2**17, 8, 1
+"""128 MiB and some 0.3 s for each guess."""
+MAX_WORK = 1 << 30
+"""What a file's parameters may ask for: 128 x n x r x p bytes, which bounds memory and time, 8 times our own."""
 MAX_FILE = 64 * 1024
-MIN_PASSWORD = 1
-MAX_MEMORY = 1 << 30
-"""Bytes that a file's parameters may make scrypt use (128 x n x r)."""
+SALT_BYTES, NONCE_BYTES = 32, 12
 
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """What the box holds: exactly one of the two. Neither shows in a repr."""
+    """What the box holds: exactly one of the two, else `KeystoreError`. Neither shows in a repr."""
 
     mnemonic: str | None = field(default=None, repr=False)
     private_key: bytes | None = field(default=None, repr=False)
 
+    def __post_init__(self) -> None:
+        if (self.mnemonic is None) == (self.private_key is None):
+            raise KeystoreError("a key file holds either a mnemonic or a private key")
+
     def key(self, path: str = EVM_PATH.format(index=0)) -> PrivateKey:
-        """The account's key; `path` matters only for a mnemonic."""
+        """The account's key; `path` matters only for a mnemonic. Raises `KeyFormatError`."""
         if self.private_key is not None:
             return PrivateKey(self.private_key)
-        if self.mnemonic is not None:
-            return derive(self.mnemonic, path=path)
-        raise KeystoreError("the key file holds neither a mnemonic nor a key")
+        return derive(self.mnemonic or "", path=path)
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A key file's content, checked for form but not yet opened."""
+
+    address: str
+    n: int
+    r: int
+    p: int
+    salt: bytes
+    nonce: bytes = b""
+    data: bytes = field(default=b"", repr=False)
+
+    @property
+    def header(self) -> dict[str, Any]:
+        return {
+            "version": VERSION,
+            "address": self.address,
+            "n": self.n,
+            "r": self.r,
+            "p": self.p,
+            "salt": self.salt.hex(),
+        }
+
+    @property
+    def associated(self) -> bytes:
+        return _canonical(self.header)
+
+    def encode(self) -> bytes:
+        document = {"header": self.header, "box": {"nonce": self.nonce.hex(), "data": self.data.hex()}}
+        return json.dumps({**document, "checksum": _checksum(document)}, indent=2).encode() + b"\n"
 
 
 def create(path: Path, secret: Secret, password: str, *, scrypt_n: int = SCRYPT_N) -> Address:
-    """Write a new key file. Raises `KeystoreError` if one is there: a key is never overwritten."""
+    """Write a new key file and return its address.
+
+    Raises `KeystoreError` if a file is there already (a key is never overwritten) or cannot be written,
+    `KeyFormatError` for a bad mnemonic or key. A smaller `scrypt_n` is for tests.
+    """
     if secret.mnemonic is not None:
         secret = Secret(mnemonic=normalise_mnemonic(secret.mnemonic))
     address = secret.key().address
@@ -57,86 +104,115 @@ def create(path: Path, secret: Secret, password: str, *, scrypt_n: int = SCRYPT_
 
 
 def open_keystore(path: Path, password: str) -> Secret:
-    """Decrypt. Raises `WrongPasswordError`, or `KeystoreError` for a missing or damaged file."""
-    document = _read(path)
-    header, box = document["header"], document["box"]
+    """Decrypt. Raises `WrongPasswordError`, or `KeystoreError` for a missing, damaged or unreasonable file."""
+    file = _read(path)
+    key = _stretch(password, file)
     try:
-        n, r, p = (int(header[name]) for name in ("n", "r", "p"))
-        key = _stretch(password, bytes.fromhex(header["salt"]), n, r, p)
-        plain = AESGCM(key).decrypt(bytes.fromhex(box["nonce"]), bytes.fromhex(box["data"]), _canonical(header))
+        plain = AESGCM(key).decrypt(file.nonce, file.data, file.associated)
     except InvalidTag:
-        raise WrongPasswordError("wrong password (or the key file was tampered with)") from None
-    except (ValueError, TypeError, KeyError):
-        raise _damaged(path) from None
+        raise WrongPasswordError(f"{path}: wrong password") from None
     try:
         content = json.loads(plain)
-        mnemonic, private_key = content.get("mnemonic"), content.get("private_key")
-        secret = Secret(mnemonic, bytes.fromhex(private_key) if private_key is not None else None)
-        if secret.key().address.evm != header["address"]:
-            raise _damaged(path)
-    except (ValueError, AttributeError):
+        private_key = content.get("private_key")
+        secret = Secret(content.get("mnemonic"), None if private_key is None else bytes.fromhex(private_key))
+        sound = secret.key().address.evm == file.address
+    except (ValueError, TypeError, AttributeError, WalletError):
         raise _damaged(path) from None
+    if not sound:
+        raise _damaged(path)
     return secret
 
 
 def address_of(path: Path) -> Address:
-    """The account's address, without the password."""
+    """The account's address, without the password and so on the file's word. Raises `KeystoreError`."""
     try:
-        return Address.parse(_read(path)["header"]["address"])
-    except (KeyError, TypeError, AttributeError, WalletError) as error:
-        if isinstance(error, KeystoreError):
-            raise
+        return Address.parse(_read(path).address)
+    except ValueError:
         raise _damaged(path) from None
 
 
 def change_password(path: Path, old: str, new: str, *, scrypt_n: int = SCRYPT_N) -> None:
-    """Encrypt anew; the old file is replaced atomically."""
+    """Encrypt anew; the old file is replaced atomically. Raises what `open_keystore` and `create` raise."""
     secret = open_keystore(path, old)
     _write(path, _seal(secret, secret.key().address, new, scrypt_n), replace=True)
 
 
+# --- the box --------------------------------------------------------------------------------------------------------
+
+
 def _seal(secret: Secret, address: Address, password: str, n: int) -> bytes:
-    if len(password) < MIN_PASSWORD:
-        raise KeystoreError("the password is empty: choose one, or keep the key out of a file")
-    salt, nonce = secrets.token_bytes(32), secrets.token_bytes(12)
-    header = {"address": address.evm, "n": n, "p": SCRYPT_P, "r": SCRYPT_R, "salt": salt.hex(), "version": VERSION}
-    content: dict[str, str] = {}
-    if secret.mnemonic is not None:
-        content["mnemonic"] = secret.mnemonic
-    if secret.private_key is not None:
-        content["private_key"] = secret.private_key.hex()
-    key = _stretch(password, salt, n, SCRYPT_R, SCRYPT_P)
-    data = AESGCM(key).encrypt(nonce, json.dumps(content).encode(), _canonical(header))
-    document = {"header": header, "box": {"nonce": nonce.hex(), "data": data.hex()}}
-    return json.dumps(document, indent=2).encode() + b"\n"
+    if not password:
+        raise KeystoreError("the password is empty: choose one")
+    content = {"mnemonic": secret.mnemonic} if secret.private_key is None else {"private_key": secret.private_key.hex()}
+    file = _File(address.evm, n, SCRYPT_R, SCRYPT_P, secrets.token_bytes(SALT_BYTES))
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    data = AESGCM(_stretch(password, file)).encrypt(nonce, json.dumps(content).encode(), file.associated)
+    return _File(file.address, file.n, file.r, file.p, file.salt, nonce, data).encode()
 
 
-def _stretch(password: str, salt: bytes, n: int, r: int, p: int) -> bytes:
-    if n < 2 or n & (n - 1) or r < 1 or not 1 <= p <= 16 or 128 * n * r > MAX_MEMORY:
-        raise ValueError("scrypt parameters out of range")
-    return Scrypt(salt=salt, length=32, n=n, r=r, p=p).derive(password.encode())
+def _stretch(password: str, file: _File) -> bytes:
+    """32 bytes. NFKD, as BIP-39 and EIP-2335 have it: the same password typed on another system opens the file."""
+    n, r, p = file.n, file.r, file.p
+    if min(n, r, p) < 1 or n < 2 or n & (n - 1) or n.bit_length() > 16 * r or 128 * n * r * p > MAX_WORK:
+        raise KeystoreError("the key file asks for unreasonable scrypt parameters: restore it from a backup")
+    try:
+        text = unicodedata.normalize("NFKD", password).encode()
+    except UnicodeEncodeError:
+        raise KeystoreError("the password has characters that are not text: check the terminal's encoding") from None
+    try:
+        return Scrypt(salt=file.salt, length=32, n=n, r=r, p=p).derive(text)
+    except MemoryError:
+        raise KeystoreError(f"opening the key file needs {128 * n * r >> 20} MiB of free memory") from None
 
 
-def _canonical(header: dict[str, Any]) -> bytes:
-    return json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
+def _canonical(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _checksum(document: dict[str, Any]) -> str:
+    return hashlib.sha256(_canonical(document)).hexdigest()
+
+
+# --- the file -------------------------------------------------------------------------------------------------------
+
+
+def _read(path: Path) -> _File:
     try:
         with path.open("rb") as file:
             data = file.read(MAX_FILE + 1)
     except FileNotFoundError:
         raise KeystoreError(f"{path}: no key file: create one with `bttnode init`") from None
     except OSError as error:
-        raise KeystoreError(f"{path}: {error.strerror}") from None
+        raise KeystoreError(f"{path}: cannot read the key file: {error.strerror}") from None
+    if len(data) > MAX_FILE:
+        raise _damaged(path)
     try:
         document = json.loads(data)
-        version = document["header"]["version"]
-    except (ValueError, KeyError, TypeError):
+        header, box, checksum = document["header"], document["box"], document.pop("checksum")
+        version = header["version"]
+        if isinstance(version, int) and version > VERSION:
+            raise KeystoreError(f"{path}: the key file is of a later version: open it with a newer bttnode")
+        found = _File(
+            str(header["address"]),
+            _integer(header["n"]),
+            _integer(header["r"]),
+            _integer(header["p"]),
+            bytes.fromhex(header["salt"]),
+            bytes.fromhex(box["nonce"]),
+            bytes.fromhex(box["data"]),
+        )
+        sound = checksum == _checksum(document) and header == found.header and len(found.nonce) == NONCE_BYTES
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise _damaged(path) from None
-    if version != VERSION:
-        raise KeystoreError(f"{path}: key file version {version}: a newer bttnode wrote it")
-    return dict(document)
+    if not sound:
+        raise _damaged(path)
+    return found
+
+
+def _integer(value: object) -> int:
+    if type(value) is not int:
+        raise TypeError("not an integer")
+    return value
 
 
 def _damaged(path: Path) -> KeystoreError:
@@ -144,28 +220,35 @@ def _damaged(path: Path) -> KeystoreError:
 
 
 def _write(path: Path, data: bytes, *, replace: bool) -> None:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    path = Path(os.path.realpath(path))  # replace the file, not a link to it: else the old password would live on there
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if replace:
-            temporary.replace(path)
-        else:
-            # link() fails where the name exists: two processes cannot both create it.
-            os.link(temporary, path)
-            temporary.unlink()
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            if replace:
+                temporary.replace(path)
+            else:
+                _link(temporary, path)
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
-    except FileExistsError:
-        temporary.unlink(missing_ok=True)
-        raise KeystoreError(f"{path}: a key file is here already; move it away first if you mean it") from None
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise KeystoreError(f"{path}: cannot write the key file: {error.strerror}") from None
+
+
+def _link(temporary: Path, path: Path) -> None:
+    """Unlike a rename, a link fails where the name exists: of two processes only one creates the file."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise KeystoreError(f"{path}: a key file is here already: move it away first if you mean it") from None
