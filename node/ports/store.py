@@ -21,10 +21,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from node.ports.engine import TorrentId
 from wallet.address import Address
+from wallet.ledger import Account as Account  # an account of the books: part of this port
 
 SECONDS_PER_DAY = 86_400
 
@@ -240,24 +241,12 @@ class Counterparty:
 # --- books ----------------------------------------------------------------------------------------------------------
 
 
-class Account(StrEnum):
-    """The accounts of the journal."""
-
-    WALLET = "asset:wallet"
-    VAULT = "asset:vault"
-    CHEQUES_HELD = "asset:cheques_held"
-    CHEQUES_ISSUED = "liability:cheques_issued"
-    EQUITY = "equity:owner"
-    SPEED_INCOME = "income:speed"
-    SPEED_EXPENSE = "expense:speed"
-    FEES = "expense:fees"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One line of the double-entry journal: `amount` moves from account `credit` to account `debit`.
 
-    `ref` names the business, such as a transaction or a partner.
+    `ref` names the business, such as a transaction or a partner. `token` is a symbol; "" stands for the token in which
+    cheques of this rail are written.
     """
 
     rail: str
@@ -266,11 +255,12 @@ class Entry:
     amount: int
     ref: str
     memo: str = ""
+    token: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class JournalRow:
-    """`count` bookings of one UTC day with equal rail, accounts and `ref`, summed; `at` is the time of the last.
+    """`count` bookings of one UTC day with equal rail, token, accounts and `ref`, summed; `at` is the last one's time.
 
     So the journal grows with partners and days, not with cheques. `entry.memo` is the first one's.
     """
@@ -295,6 +285,14 @@ class CashReceipt:
     into: Account = Account.WALLET
     entries: Sequence[Entry] = ()
     now: int
+
+
+class Line(NamedTuple):
+    """One balance's name: an account of one token (`Entry.token`) on one rail."""
+
+    rail: str
+    token: str
+    account: Account
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,5 +400,5 @@ class Store(Protocol):
     async def journal(self, *, since_day: int = 0, limit: int = 1000) -> Sequence[JournalRow]:
         """The newest first."""
 
-    async def balances(self) -> Mapping[tuple[str, Account], int]:
-        """(rail, account) → debits minus credits. Over all accounts of a rail they sum to zero."""
+    async def balances(self) -> Mapping[Line, int]:
+        """Debits minus credits. Over all accounts of one token on one rail they sum to zero."""

@@ -115,6 +115,7 @@ class Posting:
     debit: Account
     credit: Account
     ref: str
+    token: str
     at: int
     amount: int
     count: int
@@ -122,7 +123,13 @@ class Posting:
 
     def as_row(self) -> JournalRow:
         entry = Entry(
-            rail=self.rail, debit=self.debit, credit=self.credit, amount=self.amount, ref=self.ref, memo=self.memo
+            rail=self.rail,
+            debit=self.debit,
+            credit=self.credit,
+            amount=self.amount,
+            ref=self.ref,
+            memo=self.memo,
+            token=self.token,
         )
         return JournalRow(self.day, self.at, entry, self.count)
 
@@ -155,6 +162,7 @@ class StoredIntent:
     fee_price: int | None
     raw: bytes | None
     hash: bytes | None
+    replaced: tuple[bytes, ...]
     block: int | None
     fee_paid: int | None
     reason: str
@@ -179,6 +187,7 @@ class StoredIntent:
             fee_price=fee.price if fee else None,
             raw=intent.raw,
             hash=intent.hash,
+            replaced=intent.replaced,
             block=intent.block,
             fee_paid=intent.fee_paid,
             reason=intent.reason,
@@ -199,6 +208,7 @@ class StoredIntent:
             fee=fee,
             raw=self.raw,
             hash=self.hash,
+            replaced=self.replaced,
             block=self.block,
             fee_paid=self.fee_paid,
             reason=self.reason,

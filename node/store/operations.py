@@ -270,7 +270,7 @@ def post(unit: Unit, entries: Sequence[Entry], now: int) -> None:
 
 def _book(unit: Unit, entry: Entry, at: int) -> None:
     day = utc_day(at)
-    old = unit.journal.get(day, entry.rail, entry.debit, entry.credit, entry.ref)
+    old = unit.journal.get(day, entry.rail, entry.debit, entry.credit, entry.ref, entry.token)
     amount, count, memo = (0, 0, entry.memo) if old is None else (old.amount, old.count, old.memo)
     unit.journal.put(
         Posting(
@@ -279,6 +279,7 @@ def _book(unit: Unit, entry: Entry, at: int) -> None:
             debit=entry.debit,
             credit=entry.credit,
             ref=entry.ref,
+            token=entry.token,
             at=at if old is None else max(old.at, at),
             amount=amount + entry.amount,
             count=count + 1,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Boolean, Column, LargeBinary, MetaData, String, Table
 
 from node.ports.store import Account, Direction, Role
-from node.store.types import AddressBytes, Amount256, EnumText, PathBytes
+from node.store.types import AddressBytes, Amount256, EnumText, HashList, PathBytes
 from wallet.outbox import IntentState
 
 REVISIONS = ("0001",)
@@ -124,6 +124,7 @@ journal = Table(
     Column("debit", EnumText(Account), primary_key=True),
     Column("credit", EnumText(Account), primary_key=True),
     Column("ref", String, primary_key=True),
+    Column("token", String, primary_key=True),
     Column("at", BigInteger, nullable=False),
     Column("amount", Amount256, nullable=False),
     Column("count", BigInteger, nullable=False),
@@ -150,6 +151,7 @@ intents = Table(
     Column("fee_price", Amount256),
     Column("raw", LargeBinary),
     Column("hash", LargeBinary),
+    Column("replaced", HashList, nullable=False),
     Column("block", BigInteger),
     Column("fee_paid", Amount256),
     Column("reason", String, nullable=False),

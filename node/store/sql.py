@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,13 +13,13 @@ from sqlalchemy import Connection, Select
 
 from node.ports.engine import TorrentId
 from node.ports.store import (
-    Account,
     CashReceipt,
     Counterparty,
     Entry,
     IssueCheque,
     IssuedCheque,
     JournalRow,
+    Line,
     ReceivedCheque,
     Spending,
     StoreClosedError,
@@ -174,17 +175,18 @@ class SqlStore:
         query = JOURNAL.select_all.where(table.c.day >= since_day).order_by(table.c.day.desc(), table.c.at.desc())
         return [posting.as_row() for posting in await self._all(JOURNAL, query.limit(limit))]
 
-    async def balances(self) -> Mapping[tuple[str, Account], int]:
+    async def balances(self) -> Mapping[Line, int]:
         table = schema.journal
-        query = JOURNAL.select_all.with_only_columns(table.c.rail, table.c.debit, table.c.credit, table.c.amount)
+        columns = (table.c.rail, table.c.token, table.c.debit, table.c.credit, table.c.amount)
+        query = JOURNAL.select_all.with_only_columns(*columns)
 
-        def add_up(connection: Connection) -> dict[tuple[str, Account], int]:
+        def add_up(connection: Connection) -> dict[Line, int]:
             # In Python: no database adds 256-bit integers.
-            sums: dict[tuple[str, Account], int] = {}
-            for rail, debit, credit, amount in connection.execute(query):
-                sums[rail, debit] = sums.get((rail, debit), 0) + amount
-                sums[rail, credit] = sums.get((rail, credit), 0) - amount
-            return sums
+            sums: defaultdict[Line, int] = defaultdict(int)
+            for rail, token, debit, credit, amount in connection.execute(query):
+                sums[Line(rail, token, debit)] += amount
+                sums[Line(rail, token, credit)] -= amount
+            return dict(sums)
 
         return await self._read(add_up)
 

@@ -14,6 +14,7 @@ from wallet.address import Address
 from wallet.amount import MAX_AMOUNT
 
 AMOUNT_BYTES = 32
+HASH_BYTES = 32
 
 
 class Amount256(TypeDecorator[int]):
@@ -57,6 +58,25 @@ class PathBytes(TypeDecorator[Path]):
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Path | None:
         return None if value is None else Path(os.fsdecode(value))
+
+
+class HashList(TypeDecorator[tuple[bytes, ...]]):
+    """32-byte hashes, one after the other."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[bytes, ...] | None, dialect: Dialect) -> bytes | None:
+        if value is None:
+            return None
+        if any(len(entry) != HASH_BYTES for entry in value):
+            raise ValueError(f"a hash has {HASH_BYTES} bytes")
+        return b"".join(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> tuple[bytes, ...] | None:
+        if value is None:
+            return None
+        return tuple(value[start : start + HASH_BYTES] for start in range(0, len(value), HASH_BYTES))
 
 
 EnumT = TypeVar("EnumT", bound=StrEnum)

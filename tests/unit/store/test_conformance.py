@@ -19,6 +19,7 @@ from node.ports.store import (
     Direction,
     Entry,
     IssuedCheque,
+    Line,
     ReceivedCheque,
     Role,
     Spending,
@@ -234,7 +235,7 @@ async def test_earned_and_paid_bytes_never_shrink_but_forgiveness_may(store: Sto
 async def test_a_receipt_marks_what_was_paid_and_what_bounced_once(store: Store) -> None:
     await store.receive_cheque(received(10))
     await store.receive_cheque(received(20, payer=2))
-    fee = Entry(rail=RAIL, debit=Account.FEES, credit=Account.WALLET, amount=3, ref="0xfe", memo="gas")
+    fee = Entry(rail=RAIL, debit=Account.FEES, credit=Account.WALLET, amount=3, ref="0xfe", token="TRX")
     receipt = CashReceipt(
         rail=RAIL,
         transaction="0xfe",
@@ -250,9 +251,10 @@ async def test_a_receipt_marks_what_was_paid_and_what_bounced_once(store: Store)
     assert (good.cashed, good.uncashed, good.bounced, good.bounced_at) == (10, 0, 0, None)
     assert (bad.cashed, bad.uncashed, bad.bounced, bad.bounced_at) == (15, 5, 5, NOW + 60)
     balances = await store.balances()
-    assert balances[RAIL, Account.WALLET] == 25 - 3
-    assert balances[RAIL, Account.CHEQUES_HELD] == 5
-    assert balances[RAIL, Account.FEES] == 3
+    assert balances[Line(RAIL, "", Account.WALLET)] == 25
+    assert balances[Line(RAIL, "", Account.CHEQUES_HELD)] == 5
+    assert balances[Line(RAIL, "TRX", Account.WALLET)] == -3
+    assert balances[Line(RAIL, "TRX", Account.FEES)] == 3
 
 
 async def test_a_bounce_is_remembered_after_it_was_made_good(store: Store) -> None:
@@ -271,7 +273,7 @@ async def test_receipts_that_come_out_of_order_never_lower_what_was_cashed(store
     account = await store.received(RAIL, partner(1), ME)
     assert account is not None
     assert account.cashed == 10
-    assert (await store.balances())[RAIL, Account.WALLET] == 10
+    assert (await store.balances())[Line(RAIL, "", Account.WALLET)] == 10
 
 
 async def test_a_payout_for_a_forgotten_cheque_is_booked(store: Store) -> None:
@@ -322,12 +324,12 @@ async def test_the_books_tell_of_every_cheque_and_balance(store: Store) -> None:
     await store.receive_cheque(received(30))
     balances = await store.balances()
     assert balances == {
-        (RAIL, Account.VAULT): 100,
-        (RAIL, Account.WALLET): -100,
-        (RAIL, Account.SPEED_EXPENSE): 12,
-        (RAIL, Account.CHEQUES_ISSUED): -12,
-        (RAIL, Account.CHEQUES_HELD): 30,
-        (RAIL, Account.SPEED_INCOME): -30,
+        Line(RAIL, "", Account.VAULT): 100,
+        Line(RAIL, "", Account.WALLET): -100,
+        Line(RAIL, "", Account.SPEED_EXPENSE): 12,
+        Line(RAIL, "", Account.CHEQUES_ISSUED): -12,
+        Line(RAIL, "", Account.CHEQUES_HELD): 30,
+        Line(RAIL, "", Account.SPEED_INCOME): -30,
     }
     assert sum(balances.values()) == 0
 
@@ -357,9 +359,10 @@ async def test_an_intent_comes_back_as_it_was_saved_in_every_state(store: SqlSto
     signed = replace(
         planned, state=IntentState.SIGNED, nonce=0, fee=Fee(21_000, 10**18), raw=b"\x02raw", hash=b"\x07" * 32
     )
-    mined = replace(signed, state=IntentState.MINED, block=5, fee_paid=2**80)
+    dearer = replace(signed, raw=b"\x02more", hash=b"\x08" * 32, replaced=(signed.hash or b"", b"\x00" * 32))
+    mined = replace(dearer, state=IntentState.MINED, block=5, fee_paid=2**80)
     failed = replace(mined, state=IntentState.FAILED, reason="refused")
-    for state in (planned, signed, mined, failed):
+    for state in (planned, signed, dearer, mined, failed):
         await store.save_intent(state)
         assert await store.intent("a") == state
     assert await store.intent("b") is None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from node.ports.store import Account
+from node.ports.store import Account, Line
 from node.store import SqlStore, open_store
 from tests.unit.store import crash_child
 from tests.unit.store.kit import DAY, RAIL, TORRENT, partner
@@ -38,8 +38,10 @@ async def check_consistent(store: SqlStore) -> None:
     received = sum(account.cumulative for account in await store.all_received())
     spending, balances = await store.spent(DAY), await store.balances()
     assert spending.total == spending.today == await store.spent_on(TORRENT) == issued
-    assert balances[RAIL, Account.SPEED_EXPENSE] == -balances[RAIL, Account.CHEQUES_ISSUED] == issued
-    assert balances[RAIL, Account.CHEQUES_HELD] == -balances[RAIL, Account.SPEED_INCOME] == received
+    assert (
+        balances[Line(RAIL, "", Account.SPEED_EXPENSE)] == -balances[Line(RAIL, "", Account.CHEQUES_ISSUED)] == issued
+    )
+    assert balances[Line(RAIL, "", Account.CHEQUES_HELD)] == -balances[Line(RAIL, "", Account.SPEED_INCOME)] == received
 
 
 @pytest.mark.parametrize("seed", [1, 2])
