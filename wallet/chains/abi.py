@@ -1,130 +1,222 @@
-"""The vault's and the token's calls as bytes. Shared by every rail: both chains run the same contracts."""
+"""The vault's and the token's calls, events and refusals as bytes. Shared by every rail: all run the same contracts.
+
+Names and types come from the compiled contracts. All but `cashMany` is made of 32-byte words, which are put together
+and taken apart right here; only `cashMany` needs a general encoder.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 from eth_abi.abi import decode, encode
 
+from contracts.loader import load
 from wallet.address import Address
 from wallet.chains.base import (
+    Authorised,
     BouncedCheque,
     CashedCheque,
     Deposited,
+    Locked,
+    NoticeCancelled,
     NoticeGiven,
     RejectedCheque,
+    Rejection,
+    Revoked,
+    Unlocked,
+    UnlockRequested,
     VaultEvent,
     Withdrawn,
 )
 from wallet.cheque import SignedCheque
+from wallet.digests import word
 from wallet.keys import keccak256
 
-CHEQUE = "(address,address,uint256)"
+VAULT, TOKEN = "ChequeVault", "TestBTT"
+"""Contracts whose interfaces are used here; of the token only what ERC-20 has."""
+WORD = 32
+NOBODY = Address(bytes(20))
 
+_CHEQUES = "((address,address,uint256),bytes)[]"
 
-def call_data(signature: str, *arguments: object) -> bytes:
-    """Selector and ABI-encoded arguments of a function such as `transfer(address,uint256)`."""
-    selector = keccak256(signature.encode())[:4]
-    types = _split(signature[signature.index("(") + 1 : -1])
-    return selector + encode(types, [_plain(argument) for argument in arguments])
-
-
-def cash_many_data(cheques: Sequence[SignedCheque], recipient: Address) -> bytes:
-    rows = [((c.cheque.payer.evm, c.cheque.payee.evm, c.cheque.cumulative), c.signature) for c in cheques]
-    return call_data(f"cashMany(({CHEQUE},bytes)[],address)", rows, recipient)
-
-
-def decode_words(types: Sequence[str], data: bytes) -> tuple[int, ...]:
-    """Static integers of a call's answer. Raises `ValueError` for an answer that is too short."""
-    if len(data) < 32 * len(types):
-        raise ValueError(f"an answer of {len(data)} bytes where {32 * len(types)} are due")
-    return tuple(int(value) for value in decode(list(types), data))
-
-
-def _split(types: str) -> list[str]:
-    parts, depth, start = [], 0, 0
-    for index, character in enumerate(types):
-        if character == "(":
-            depth += 1
-        elif character == ")":
-            depth -= 1
-        elif character == "," and depth == 0:
-            parts.append(types[start:index])
-            start = index + 1
-    return [*parts, types[start:]] if types else []
-
-
-def _plain(value: object) -> object:
-    return value.evm if isinstance(value, Address) else value
-
-
-def topic(signature: str) -> bytes:
-    return keccak256(signature.encode())
-
-
-def _address(word: bytes) -> Address:
-    return Address(word[-20:])
-
-
-def _words(data: bytes) -> list[int]:
-    return [int.from_bytes(data[i : i + 32], "big") for i in range(0, len(data) - 31, 32)]
-
-
-_Decoder = Callable[[Sequence[bytes], bytes], VaultEvent]
-
-_EVENTS: Mapping[bytes, _Decoder] = {
-    topic("Deposited(address,address,uint256)"): lambda t, d: Deposited(_address(t[1]), _words(d)[0]),
-    topic("NoticeGiven(address,uint256,uint256)"): lambda t, d: NoticeGiven(_address(t[1]), *_words(d)[:2]),
-    topic("Withdrawn(address,address,uint256)"): lambda t, d: Withdrawn(_address(t[1]), _words(d)[0]),
-    topic("Cashed(address,address,address,uint256,uint256)"): lambda t, d: CashedCheque(
-        _address(t[1]), _address(t[2]), _address(d[:32]), *_words(d)[1:3]
-    ),
-    topic("Bounced(address,address,uint256,uint256,uint256)"): lambda t, d: BouncedCheque(
-        _address(t[1]), _address(t[2]), *_words(d)[:3]
-    ),
-    topic("Rejected(address,address,uint8)"): lambda t, d: RejectedCheque(_address(t[1]), _address(t[2]), _words(d)[0]),
+_EVENTS: Mapping[str, Callable[..., VaultEvent]] = {
+    "Deposited": Deposited,
+    "NoticeGiven": NoticeGiven,
+    "NoticeCancelled": NoticeCancelled,
+    "Withdrawn": Withdrawn,
+    "Locked": Locked,
+    "UnlockRequested": UnlockRequested,
+    "Unlocked": Unlocked,
+    "Authorised": Authorised,
+    "Revoked": Revoked,
+    "Cashed": CashedCheque,
+    "Bounced": BouncedCheque,
+    "Rejected": RejectedCheque,
 }
+
+_REASONS: Mapping[str, str] = {
+    "NotCovered": "{wanted} units wanted, {free} are free in the vault",
+    "NotYet": "not before {readyAt} (Unix time)",
+    "NothingThere": "there is nothing to move",
+    "ChequeRejected": "the cheque is rejected: {reason}",
+    "BadAddress": "address {given} is not allowed here",
+    "SafeERC20FailedOperation": "the token refused the transfer",
+    "ERC20InsufficientBalance": "the wallet holds {balance} units of the token, {needed} are needed",
+    "ERC20InsufficientAllowance": "the vault may take {allowance} units of the token, {needed} are needed",
+}
+"""Refusals in words. Another one is shown by its name in the contract."""
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function or custom error: its selector, and the names and types of what it takes."""
+
+    name: str
+    selector: bytes
+    names: tuple[str, ...]
+    types: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    indexed: int
+    """Fields in topics; in all our events they come first."""
+    types: tuple[str, ...]
+    make: Callable[..., VaultEvent]
+
+
+# --- calls ----------------------------------------------------------------------------------------------------------
+
+
+def call_data(signature: str, *arguments: int | Address | str) -> bytes:
+    """Selector and arguments of a function such as `transfer(address,uint256)`; addresses may be text."""
+    return selector(signature) + b"".join(
+        word(Address.parse(argument) if isinstance(argument, str) else argument) for argument in arguments
+    )
+
+
+@cache
+def selector(signature: str) -> bytes:
+    """The four bytes that choose a function or name an error."""
+    return keccak256(signature.encode())[:4]
+
+
+def cash_data(cheques: Sequence[SignedCheque], recipient: Address) -> bytes:
+    """`cashMany`: selector and arguments."""
+    rows = [((c.cheque.payer.raw, c.cheque.payee.raw, c.cheque.cumulative), c.signature) for c in cheques]
+    return selector(f"cashMany({_CHEQUES},address)") + encode([_CHEQUES, "address"], [rows, recipient.raw])
+
+
+def split_words(data: bytes, count: int) -> tuple[int, ...]:
+    """The first words of a call's answer as numbers. Raises `ValueError` where it is shorter."""
+    if len(data) < WORD * count:
+        raise ValueError(f"{len(data)} bytes where {WORD * count} are due")
+    return tuple(int.from_bytes(data[WORD * i : WORD * (i + 1)], "big") for i in range(count))
+
+
+@cache
+def functions(contract: str) -> Mapping[str, Function]:
+    """A contract's functions by name; none of ours has two of one name."""
+    return {entry["name"]: _function(entry) for entry in _abi(contract) if entry["type"] == "function"}
+
+
+# --- events ---------------------------------------------------------------------------------------------------------
 
 
 def decode_event(topics: Sequence[bytes], data: bytes) -> VaultEvent | None:
-    """The vault's event in a log, or None for one this node does not use. Raises `ValueError` for a broken one."""
-    decoder = _EVENTS.get(topics[0]) if topics else None
-    if decoder is None:
+    """The vault's event in a log, None for a foreign one. Raises `ValueError` for a broken one."""
+    event = _events().get(topics[0]) if topics else None
+    if event is None:
         return None
-    try:
-        return decoder(topics, data)
-    except (IndexError, TypeError) as error:
-        raise ValueError(f"a vault log is too short: {error}") from None
+    if len(topics) != 1 + event.indexed:
+        raise ValueError(f"{len(topics)} topics where {1 + event.indexed} are due")
+    words = (*(split_words(topic, 1)[0] for topic in topics[1:]), *split_words(data, len(event.types) - event.indexed))
+    return event.make(*(_value(kind, number) for kind, number in zip(event.types, words, strict=True)))
 
 
-_ERRORS: Mapping[bytes, tuple[str, str]] = {
-    keccak256(b"NotCovered(uint256,uint256)")[:4]: ("{1} wanted, {0} free in the vault", "uint256,uint256"),
-    keccak256(b"NotYet(uint256)")[:4]: ("not before {0} (Unix time)", "uint256"),
-    keccak256(b"NothingThere()")[:4]: ("nothing there to move", ""),
-    keccak256(b"ChequeRejected(uint8)")[:4]: ("cheque rejected, reason {0}", "uint8"),
-    keccak256(b"BadAddress(address)")[:4]: ("address {0} is not allowed here", "address"),
-    keccak256(b"SafeERC20FailedOperation(address)")[:4]: ("the token refused the transfer", "address"),
-    keccak256(b"ERC20InsufficientBalance(address,uint256,uint256)")[:4]: (
-        "the wallet holds {1} units, {2} are needed",
-        "address,uint256,uint256",
-    ),
-    keccak256(b"ERC20InsufficientAllowance(address,uint256,uint256)")[:4]: (
-        "the vault may take {1} units, {2} are needed: approve first",
-        "address,uint256,uint256",
-    ),
-    keccak256(b"Error(string)")[:4]: ("{0}", "string"),
-    keccak256(b"Panic(uint256)")[:4]: ("panic code {0}", "uint256"),
-}
+@cache
+def _events() -> Mapping[bytes, _Event]:
+    table = {}
+    for entry in _abi(VAULT):
+        if entry["type"] == "event":
+            topic = keccak256(_signature(entry).encode())
+            indexed = sum(field["indexed"] for field in entry["inputs"])
+            table[topic] = _Event(indexed, tuple(field["type"] for field in entry["inputs"]), _EVENTS[entry["name"]])
+    return table
+
+
+def _value(kind: str, number: int) -> int | Address:
+    if kind != "address":
+        return number
+    if number >> 160:
+        raise ValueError("a word that should be an address has more than 20 bytes")
+    return Address(number.to_bytes(20, "big"))
+
+
+# --- refusals -------------------------------------------------------------------------------------------------------
 
 
 def revert_reason(data: bytes) -> str:
-    """A contract's refusal in words; hex for one this wallet does not know."""
-    known = _ERRORS.get(data[:4])
-    if known is None:
-        return f"no reason given ({data[:4].hex()})" if data else "no reason given"
-    text, types = known
+    """Why a contract refused, in words, from the bytes it gave back."""
+    if not data:
+        return "it gave no reason"
+    error = errors().get(data[:4])
+    if error is None:
+        return f"for a reason this program does not know (0x{data[:4].hex()})"
     try:
-        values = decode(types.split(","), data[4:]) if types else ()
-    except Exception:  # eth_abi has a tree of its own; any failure means the same here
-        return f"unreadable reason ({data[:36].hex()})"
-    return text.format(*(str(value)[:200] for value in values))
+        values = decode(error.types, data[4:])
+    except Exception:  # eth_abi has a tree of its own; whatever it is, the reason cannot be read
+        return f"{error.name}, with details that cannot be read"
+    named = {name: _plain(value) for name, value in zip(error.names, values, strict=True)}
+    if error.name == "ChequeRejected" and values[0] in list(Rejection):
+        named["reason"] = Rejection(values[0]).name.lower().replace("_", " ")
+    if error.name in _REASONS:
+        return _REASONS[error.name].format_map(named)
+    return f"{error.name}({', '.join(named.values())})"
+
+
+@cache
+def errors() -> Mapping[bytes, Function]:
+    """Custom errors of the vault and the token, and the language's own two, by selector."""
+    entries = (entry for entry in (*_abi(VAULT), *_abi(TOKEN), *_BUILT_IN) if entry["type"] == "error")
+    return {error.selector: error for error in map(_function, entries)}
+
+
+_BUILT_IN: Sequence[Mapping[str, Any]] = (
+    {"type": "error", "name": "Error", "inputs": [{"name": "text", "type": "string"}]},
+    {"type": "error", "name": "Panic", "inputs": [{"name": "code", "type": "uint256"}]},
+)
+
+
+def _plain(value: object) -> str:
+    """One line of printable characters, not too long: a contract may put anything there."""
+    return "".join(c if c.isprintable() else "?" for c in str(value)[:200])
+
+
+# --- the compiled interface -----------------------------------------------------------------------------------------
+
+
+@cache
+def _abi(contract: str) -> Sequence[Any]:
+    return load(contract).abi
+
+
+def _function(entry: Mapping[str, Any]) -> Function:
+    names = tuple(field["name"] for field in entry["inputs"])
+    types = tuple(_type(field) for field in entry["inputs"])
+    return Function(entry["name"], selector(_signature(entry)), names, types)
+
+
+def _signature(entry: Mapping[str, Any]) -> str:
+    return f"{entry['name']}({','.join(_type(field) for field in entry['inputs'])})"
+
+
+def _type(field: Mapping[str, Any]) -> str:
+    """The canonical type: a tuple by its parts."""
+    kind: str = field["type"]
+    if kind.startswith("tuple"):
+        return f"({','.join(_type(part) for part in field['components'])}){kind.removeprefix('tuple')}"
+    return kind

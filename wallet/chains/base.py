@@ -1,21 +1,38 @@
 """The `ChainAdapter` port: what the wallet needs of a chain, whatever chain it is.
 
-Theory. Reading is a question with a deadline. Writing is three steps that a crash may separate, so that the outbox can
-make each durable before the next:
+Theory
+------
+Reading is a question with a deadline. Writing is a walk that a crash may interrupt anywhere, so every step either does
+nothing outside or may be repeated:
 
-    prepare  ask the chain for nonce and fee, build the transaction     (needs the chain)
-    sign     turn it into bytes and its id                              (pure: same input, same bytes)
-    broadcast  hand the bytes to the network; twice is as good as once  (needs the chain)
+    call       what shall happen, as contract and data                       pure
+    estimate   what it would cost; the chain's refusal comes here, for free  asks the chain
+    prepare    fix what makes the transaction unique                         asks the chain
+    sign       turn it into bytes and the id they will have                  pure: same input, same bytes
+    broadcast  hand the bytes to the network; twice is as good as once       asks the chain
 
-and the truth is the receipt, once it is final. TRON maps onto the same steps: `Fee.limit` is the fee limit in sun,
-`nonce` is unused (0) and `expires_at` bounds how long the bytes may still take effect; on the EVM rails `expires_at` is
-None and the nonce is what keeps a transaction from taking effect twice.
+The truth is the receipt, once `is_final` says so; before that a reorganisation may still take it back. `is_void` is its
+counterpart: the transaction can no longer take effect, ever. Between the two nobody may sign another transaction for
+the same purpose, except one that excludes the first (`outbid`). `wallet.outbox` keeps these rules.
+
+What keeps a transaction from taking effect twice differs by chain, and only adapters know it:
+
+    EVM    the sender's nonce. `Fee` is gas and gas price. Final: so many blocks deep. Void: the nonce was used by
+           another transaction that is final. A dearer transaction with the same nonce excludes the first.
+    TRON   (to come) a reference block and an expiry, kept in `UnsignedTx.anchor`; the nonce is always 0. `Fee` is
+           energy and its price in sun, `total` becomes the fee limit. Final: solidified. Void: the expiry is solidified
+           and the id is unknown. Nothing excludes an earlier transaction: `outbid` is always None.
+
+Amounts are `int` in the smallest unit: of the settlement token unless a text says native. Times are Unix seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Protocol
 
 from wallet.address import Address
@@ -25,40 +42,66 @@ from wallet.errors import WalletError
 from wallet.keys import PrivateKey
 
 # --- errors ---------------------------------------------------------------------------------------------------------
+#
+#     ChainError
+#      ├─ ChainUnreachableError    remote, retry   nobody answered; nothing is known
+#      ├─ ChainAnswerError         remote, retry   what came back is no answer: HTML, half JSON, 429, wrong shape
+#      ├─ WrongChainError          local           the endpoint serves another chain than the profile says
+#      ├─ InsufficientFundsError   local           the sender cannot pay amount and fee
+#      ├─ NonceError               local, retry    the nonce is used, or leaves a gap
+#      ├─ UnderpricedError         local           the fee is too low to be taken, or to replace what is there
+#      ├─ RevertedError            local           the contract refuses
+#      └─ FeeTooHighError          local           the fee is above the user's bound
 
 
 class ChainError(WalletError):
-    """The chain did not do what was asked. One line; `retry` says whether asking again may help."""
+    """The chain did not do what was asked. `str()` is one line, `hint` what the user can do, `retry`: ask again."""
 
+    hint = ""
     retry = False
 
 
 class ChainUnreachableError(ChainError):
-    """No endpoint answered. Nothing is known about what was asked."""
+    """No endpoint answered. Nothing is known about what was asked: a broadcast may have arrived."""
 
+    hint = "check the network connection and [network] endpoints"
     retry = True
 
 
 class ChainAnswerError(ChainError):
-    """An endpoint answered with something that is no answer: HTML, half JSON, 429, wrong shape."""
+    """An endpoint sent something that is no answer. `retry_after`: seconds it asked us to wait, 0 if it did not."""
 
+    hint = "the endpoint is overloaded or no JSON-RPC service: wait, or set other [network] endpoints"
     retry = True
+
+    def __init__(self, text: str, retry_after: float = 0.0) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
 
 
 class WrongChainError(ChainError):
     """The endpoint serves another chain than the profile says."""
 
+    hint = "set [network] endpoints to servers of this network"
+
 
 class InsufficientFundsError(ChainError):
     """The sender cannot pay amount and fee."""
 
+    hint = "send native coins to this account first"
+
 
 class NonceError(ChainError):
-    """The nonce is used already, or leaves a gap."""
+    """The nonce is used already, or leaves a gap: until `is_void` is sure, it may also be a server that lags behind."""
+
+    hint = "another program may use the same key: let only one send transactions"
+    retry = True
 
 
 class UnderpricedError(ChainError):
     """The fee is too low to be taken, or to replace what is there."""
+
+    hint = "the network has become dearer: wait, or raise [network] max_fee"
 
 
 class RevertedError(ChainError):
@@ -68,13 +111,15 @@ class RevertedError(ChainError):
 class FeeTooHighError(ChainError):
     """The fee is above the user's bound."""
 
+    hint = "wait until the network is cheaper, or raise [network] max_fee"
 
-# --- data -----------------------------------------------------------------------------------------------------------
+
+# --- transactions ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block's number, id and time (Unix seconds)."""
+    """A block's number, id (32 bytes) and time."""
 
     number: int
     hash: bytes
@@ -82,18 +127,8 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class PayerState:
-    """A payer's money in the vault, in token units. `notice_ready_at` in Unix seconds, 0 without a notice."""
-
-    balance: int
-    locked: int = 0
-    notice: int = 0
-    notice_ready_at: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Call:
-    """What a transaction is to do. `text` tells the user; `method` names it in logs and statistics."""
+    """What a transaction is to do. `value` in native units; `method` names it in books, `text` tells the user."""
 
     to: Address
     data: bytes = field(repr=False)
@@ -104,7 +139,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Fee:
-    """`limit` units of work at `price` native units each: at most `total` is paid."""
+    """Up to `limit` units of work (gas, energy) at `price` native units each: at most `total` is paid."""
 
     limit: int
     price: int
@@ -116,26 +151,64 @@ class Fee:
 
 @dataclass(frozen=True, slots=True)
 class UnsignedTx:
-    """Everything that will be signed."""
+    """Everything that will be signed. `anchor`: what else makes it unique on chains without nonces."""
 
     call: Call
     sender: Address
     nonce: int
     fee: Fee
-    expires_at: int | None = None
+    anchor: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class SignedTx:
-    """The bytes for the network, and the id under which it will know them."""
+    """A transaction, its bytes for the network, and the id (32 bytes) under which the network will know them."""
 
+    tx: UnsignedTx
     raw: bytes = field(repr=False)
     hash: bytes
+
+
+# --- the vault ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PayerState:
+    """A payer's money in the vault, all of one block. `balance` includes what is locked or under notice.
+
+    `notice`: the amount under notice, 0 for none; it may leave from `notice_ready_at` on.
+    """
+
+    balance: int
+    locked: int = 0
+    notice: int = 0
+    notice_ready_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Authorisation:
+    """How much free money a hot key may move in all, and how much of that it has moved."""
+
+    cap: int
+    moved: int
+
+
+class Rejection(IntEnum):
+    """Why the vault did not even try a cheque (`Reason` in the contract)."""
+
+    BAD_PAYEE = 1
+    BAD_RECIPIENT = 2
+    NOTHING_NEW = 3
+    BAD_SIGNATURE = 4
+
+
+# The vault's events: fields in the order of the contract's.
 
 
 @dataclass(frozen=True, slots=True)
 class Deposited:
     payer: Address
+    source: Address
     amount: int
 
 
@@ -147,14 +220,57 @@ class NoticeGiven:
 
 
 @dataclass(frozen=True, slots=True)
+class NoticeCancelled:
+    payer: Address
+
+
+@dataclass(frozen=True, slots=True)
 class Withdrawn:
     payer: Address
+    to: Address
     amount: int
 
 
 @dataclass(frozen=True, slots=True)
+class Locked:
+    """`total`: all that is locked for this payee now."""
+
+    payer: Address
+    payee: Address
+    amount: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnlockRequested:
+    payer: Address
+    payee: Address
+    ready_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unlocked:
+    payer: Address
+    payee: Address
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Authorised:
+    payer: Address
+    hot_key: Address
+    cap: int
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    payer: Address
+    hot_key: Address
+
+
+@dataclass(frozen=True, slots=True)
 class CashedCheque:
-    """The vault paid `paid` for a cheque over `cumulative`."""
+    """The vault paid `paid` for a cheque over `cumulative`. `recipient` all zero: to the payee's balance there."""
 
     payer: Address
     payee: Address
@@ -165,7 +281,7 @@ class CashedCheque:
 
 @dataclass(frozen=True, slots=True)
 class BouncedCheque:
-    """The vault could not cover `missing` of a cheque over `cumulative`."""
+    """The vault could not cover `missing` of a cheque over `cumulative`; `paid` has its own `CashedCheque`."""
 
     payer: Address
     payee: Address
@@ -176,87 +292,181 @@ class BouncedCheque:
 
 @dataclass(frozen=True, slots=True)
 class RejectedCheque:
-    """The vault did not even try; `reason` as in the contract's `Reason`."""
+    """The vault did not even try; `reason` is a `Rejection`."""
 
     payer: Address
     payee: Address
     reason: int
 
 
-VaultEvent = Deposited | NoticeGiven | Withdrawn | CashedCheque | BouncedCheque | RejectedCheque
+VaultEvent = (
+    Deposited
+    | NoticeGiven
+    | NoticeCancelled
+    | Withdrawn
+    | Locked
+    | UnlockRequested
+    | Unlocked
+    | Authorised
+    | Revoked
+    | CashedCheque
+    | BouncedCheque
+    | RejectedCheque
+)
+
+
+@dataclass(frozen=True, slots=True)
+class VaultLog:
+    """An event and where it happened; a reorganisation may still take it away."""
+
+    event: VaultEvent
+    block: int
+    block_hash: bytes
+    transaction: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of a transaction in the block it is in now; final only when `ChainAdapter.is_final` says so."""
+    """What became of a transaction in the block it is in now. `ok` False: it was undone, and paid for.
+
+    `fee_used` in units of work, `fee_paid` in native units.
+    """
 
     hash: bytes
     ok: bool
     block: int
     block_hash: bytes
     fee_used: int
-    """Units of work (gas, energy)."""
     fee_paid: int
-    """Native units."""
     events: tuple[VaultEvent, ...] = ()
 
 
+# --- the port -------------------------------------------------------------------------------------------------------
+
+
 class ChainAdapter(Protocol):
-    """One chain with one vault. Every call that asks the chain may raise `ChainError`, each within its deadline."""
+    """One chain with one vault. Every coroutine may raise `ChainError` and has a deadline of its own."""
 
     @property
-    def rail(self) -> Rail: ...
+    def rail(self) -> Rail:
+        """Chain id, CAIP-2 name, vault and settlement token."""
 
     @property
-    def native(self) -> Token: ...
+    def native(self) -> Token:
+        """The coin that pays fees."""
 
     @property
     def token(self) -> Address:
         """The settlement token's contract."""
 
-    async def close(self) -> None: ...
+    async def start(self) -> None:
+        """Check that the chain is the one the profile names. Optional: the first question checks it too."""
+
+    async def close(self) -> None:
+        """Idempotent."""
 
     # reading
     async def head(self) -> Block: ...
+
     async def native_balance(self, owner: Address) -> int: ...
+
     async def token_balance(self, owner: Address) -> int: ...
+
     async def allowance(self, owner: Address) -> int:
         """How much the vault may take from the owner's wallet."""
 
     async def payer_state(self, payer: Address) -> PayerState: ...
+
     async def paid_out(self, payer: Address, payee: Address) -> int: ...
+
     async def available(self, payer: Address, payee: Address) -> int:
         """What a new cheque to this payee could draw now."""
 
-    async def events(self, first: int, last: int) -> Sequence[VaultEvent]:
+    async def authorised(self, payer: Address, hot_key: Address) -> Authorisation: ...
+
+    async def events(self, first: int, last: int) -> Sequence[VaultLog]:
         """The vault's events in these blocks, both included, in order."""
 
-    # calls
+    # calls: pure
     def transfer_native(self, to: Address, amount: int) -> Call: ...
+
     def transfer_token(self, to: Address, amount: int) -> Call: ...
-    def approve(self, amount: int) -> Call: ...
+
+    def approve(self, amount: int) -> Call:
+        """Let the vault take this much from the sender's wallet, for `deposit`."""
+
     def deposit(self, amount: int) -> Call: ...
+
+    def deposit_for(self, payer: Address, amount: int) -> Call: ...
+
     def give_notice(self, amount: int) -> Call: ...
+
     def cancel_notice(self) -> Call: ...
+
     def withdraw(self, to: Address) -> Call: ...
-    def cash(self, cheques: Sequence[SignedCheque], recipient: Address) -> Call: ...
+
+    def lock(self, payee: Address, amount: int) -> Call: ...
+
+    def request_unlock(self, payee: Address) -> Call: ...
+
+    def unlock(self, payee: Address) -> Call: ...
+
+    def authorise(self, hot_key: Address, cap: int) -> Call: ...
+
+    def revoke(self, hot_key: Address) -> Call: ...
+
+    def cash(self, cheques: Sequence[SignedCheque], recipient: Address | None) -> Call:
+        """One bad cheque does not hold up the others. Without a recipient: to each payee's balance in the vault."""
 
     # writing
     async def estimate(self, call: Call, sender: Address) -> Fee:
-        """Raises `RevertedError` when the call would fail."""
+        """Raises `RevertedError`, `InsufficientFundsError` or `FeeTooHighError` where it would fail."""
 
     async def next_nonce(self, sender: Address) -> int:
         """The first nonce that no known transaction of the sender uses, pending ones included."""
 
-    async def used_nonces(self, sender: Address) -> int:
-        """How many transactions of the sender are in blocks: every nonce below is spent."""
+    async def prepare(self, call: Call, sender: Address, nonce: int, fee: Fee) -> UnsignedTx: ...
 
     def sign(self, tx: UnsignedTx, key: PrivateKey) -> SignedTx: ...
 
     async def broadcast(self, signed: SignedTx) -> None:
-        """Success also when the network knows these bytes already."""
+        """Success also where the network, or a block, has these very bytes already."""
+
+    async def outbid(self, tx: UnsignedTx) -> UnsignedTx | None:
+        """A dearer transaction for the same call that excludes this one; None where the price now is no higher, or
+        the chain has no such thing. Raises `FeeTooHighError`."""
 
     async def receipt(self, transaction: bytes) -> Receipt | None: ...
 
     async def is_final(self, receipt: Receipt) -> bool:
-        """Deep enough, and still in the chain."""
+        """Its block is part of the chain, and so deep that it will stay."""
+
+    async def is_void(self, signed: SignedTx) -> bool:
+        """The transaction is in no block and can get into none any more."""
+
+    async def why_reverted(self, tx: UnsignedTx, receipt: Receipt) -> str:
+        """The contract's reason for a receipt that is not `ok`, found by trying again on the state before its block."""
+
+
+async def wait_final(
+    chain: ChainAdapter,
+    transaction: bytes,
+    *,
+    deadline: float,
+    poll: float = 0.5,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> Receipt:
+    """Poll for a final receipt, for at most `deadline` seconds. Raises `TimeoutError`; retries what may be retried."""
+    until = clock() + deadline
+    while True:
+        try:
+            receipt = await chain.receipt(transaction)
+            if receipt is not None and await chain.is_final(receipt):
+                return receipt
+        except ChainError as error:
+            if not error.retry:
+                raise
+        if clock() >= until:
+            raise TimeoutError(f"transaction 0x{transaction.hex()} is not final after {deadline:g} s")
+        await sleep(poll)

@@ -1,32 +1,33 @@
 """The port on EVM chains (BTTC): JSON-RPC through `web3`'s AsyncWeb3, legacy transactions with a gas price.
 
-Reads are tried on every endpoint in turn, with a deadline each; a broadcast too, since the same bytes have the same
-effect wherever they enter. The chain id is checked once per endpoint before anything else is believed.
+Reads go to the first endpoint that answers, several times if need be. Bytes to broadcast go round once: they have the
+same effect wherever they enter, but whoever broadcasts (the outbox) repeats it anyway. Figures that belong together are
+read at one block.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar, cast
-from urllib.parse import urlsplit
+from dataclasses import dataclass, replace
+from functools import partial
+from types import TracebackType
+from typing import Any, TypeVar
 
-from eth_account import Account
 from hexbytes import HexBytes
-from web3 import AsyncHTTPProvider, AsyncWeb3
-from web3.exceptions import ContractLogicError, TransactionNotFound, Web3Exception, Web3RPCError
-from web3.types import FilterParams, TxParams, TxReceipt
+from web3.exceptions import TransactionNotFound
+from web3.types import FilterParams, TxParams
 
 from wallet.address import Address
 from wallet.amount import Token, format_amount
 from wallet.chains import abi
 from wallet.chains.base import (
+    Authorisation,
     Block,
     Call,
     ChainAnswerError,
     ChainError,
-    ChainUnreachableError,
     Fee,
     FeeTooHighError,
     InsufficientFundsError,
@@ -38,24 +39,32 @@ from wallet.chains.base import (
     UnderpricedError,
     UnsignedTx,
     VaultEvent,
-    WrongChainError,
+    VaultLog,
 )
-from wallet.cheque import Rail, SignedCheque
+from wallet.chains.calls import VaultCalls
+from wallet.chains.endpoints import ROUNDS, Client, Endpoints, RpcError
+from wallet.chains.legacy import sign_legacy
+from wallet.cheque import Rail
 from wallet.keys import PrivateKey
 
 GAS_MARGIN_PERCENT = 25
 """Gas above the estimate: state may change between estimate and inclusion."""
-MAX_ROUNDS = 2
-"""How often the list of endpoints is gone through before giving up."""
 TRANSFER_GAS = 21_000
+"""What a plain transfer costs; it needs no margin."""
+REPLACE_PERCENT = 113
+"""Nodes take a replacement when its price is at least 110 % of what it replaces (geth's `txpool.pricebump`)."""
+LOG_RANGE = 2_000
+"""Blocks per question for events: public endpoints refuse large ranges."""
+MAX_BLOCKS = 2_000_000
+"""Blocks for which `events` may be asked in one call."""
 
 T = TypeVar("T")
-Asked = Callable[[AsyncWeb3[AsyncHTTPProvider]], Awaitable[T]]
 
 
 @dataclass(frozen=True, slots=True)
 class EvmSettings:
-    """`finality`: blocks on top before a receipt is final. `max_fee` in native units, None = no bound."""
+    """`finality`: blocks on top before a receipt is final. `timeout` per request in seconds. `max_fee` in native units
+    for one transaction, None = no bound."""
 
     rail: Rail
     native: Token
@@ -66,289 +75,301 @@ class EvmSettings:
     max_fee: int | None = None
 
 
-class EvmChain:
-    """Implements `wallet.chains.base.ChainAdapter`."""
+class EvmChain(VaultCalls):
+    """Implements `wallet.chains.base.ChainAdapter`. Also an async context manager: `start` and `close`."""
 
-    def __init__(self, settings: EvmSettings) -> None:
+    def __init__(
+        self,
+        settings: EvmSettings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        super().__init__(settings.rail, settings.native, settings.token)
         self._settings = settings
-        self._clients: list[AsyncWeb3[AsyncHTTPProvider]] = []
-        self._checked: set[int] = set()
-        for endpoint in settings.endpoints:
-            provider = AsyncHTTPProvider(endpoint, exception_retry_configuration=None)
-            client: AsyncWeb3[AsyncHTTPProvider] = AsyncWeb3(provider)
-            # Poa chains have long extraData; formatting middleware is not needed for what we read.
-            self._clients.append(client)
-        self._vault = settings.rail.vault
+        self._endpoints = Endpoints(
+            settings.endpoints,
+            chain_id=settings.rail.chain_id,
+            timeout=settings.timeout,
+            clock=clock,
+            sleep=sleep,
+        )
 
-    @property
-    def rail(self) -> Rail:
-        return self._settings.rail
-
-    @property
-    def native(self) -> Token:
-        return self._settings.native
-
-    @property
-    def token(self) -> Address:
-        return self._settings.token
+    async def start(self) -> None:
+        """Raises `WrongChainError` or a remote fault."""
+        await self.head()
 
     async def close(self) -> None:
-        for client in self._clients:
-            await client.provider.disconnect()
+        await self._endpoints.close()
+
+    async def __aenter__(self) -> EvmChain:
+        try:
+            await self.start()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
     async def head(self) -> Block:
-        block = await self._ask(lambda w3: w3.eth.get_block("latest"))
-        return Block(int(block["number"]), bytes(block["hash"]), int(block["timestamp"]))
+        return await self._block("latest")
 
     async def native_balance(self, owner: Address) -> int:
-        return int(await self._ask(lambda w3: w3.eth.get_balance(_checksum(owner))))
+        return await self._ask(lambda w3: w3.eth.get_balance(_evm(owner)))
 
     async def token_balance(self, owner: Address) -> int:
-        return await self._number(self.token, "balanceOf(address)", owner)
+        return (await self._view(1, self.token, "balanceOf(address)", owner))[0]
 
     async def allowance(self, owner: Address) -> int:
-        return await self._number(self.token, "allowance(address,address)", owner, self._vault)
+        return (await self._view(1, self.token, "allowance(address,address)", owner, self.rail.vault))[0]
 
     async def payer_state(self, payer: Address) -> PayerState:
-        balance = await self._number(self._vault, "balance(address)", payer)
-        locked = await self._number(self._vault, "lockedTotal(address)", payer)
-        answer = await self._view(self._vault, "notice(address)", payer)
-        notice, ready_at = self._words(("uint256", "uint256"), answer)
+        block = (await self.head()).number
+        (balance,), (locked,), (notice, ready_at) = await asyncio.gather(
+            self._view(1, self.rail.vault, "balance(address)", payer, block=block),
+            self._view(1, self.rail.vault, "lockedTotal(address)", payer, block=block),
+            self._view(2, self.rail.vault, "notice(address)", payer, block=block),
+        )
         return PayerState(balance, locked, notice, ready_at)
 
     async def paid_out(self, payer: Address, payee: Address) -> int:
-        return await self._number(self._vault, "paidOut(address,address)", payer, payee)
+        return (await self._view(1, self.rail.vault, "paidOut(address,address)", payer, payee))[0]
 
     async def available(self, payer: Address, payee: Address) -> int:
-        return await self._number(self._vault, "available(address,address)", payer, payee)
+        return (await self._view(1, self.rail.vault, "available(address,address)", payer, payee))[0]
 
-    async def events(self, first: int, last: int) -> Sequence[VaultEvent]:
-        wanted: FilterParams = {"address": _checksum(self._vault), "fromBlock": hex(first), "toBlock": hex(last)}  # type: ignore[typeddict-item]  # BlockNumber is an int in web3's types, a hex string on the wire; both work
-        logs = await self._ask(lambda w3: w3.eth.get_logs(wanted))
-        return self._decode(logs)
+    async def authorised(self, payer: Address, hot_key: Address) -> Authorisation:
+        return Authorisation(*await self._view(2, self.rail.vault, "authorised(address,address)", payer, hot_key))
 
-    # --- calls -------------------------------------------------------------------------------------------------------
-
-    def transfer_native(self, to: Address, amount: int) -> Call:
-        return Call(to, b"", amount, "transfer", f"send {format_amount(amount, self.native)} to {to}")
-
-    def transfer_token(self, to: Address, amount: int) -> Call:
-        data = abi.call_data("transfer(address,uint256)", to, amount)
-        return Call(self.token, data, 0, "transfer", f"send {self._amount(amount)} to {to}")
-
-    def approve(self, amount: int) -> Call:
-        data = abi.call_data("approve(address,uint256)", self._vault, amount)
-        return Call(self.token, data, 0, "approve", f"let the vault take {self._amount(amount)}")
-
-    def deposit(self, amount: int) -> Call:
-        return self._to_vault("deposit(uint256)", f"deposit {self._amount(amount)}", amount)
-
-    def give_notice(self, amount: int) -> Call:
-        return self._to_vault("giveNotice(uint256)", f"give notice of withdrawing {self._amount(amount)}", amount)
-
-    def cancel_notice(self) -> Call:
-        return self._to_vault("cancelNotice()", "cancel the notice")
-
-    def withdraw(self, to: Address) -> Call:
-        return self._to_vault("withdraw(address)", f"withdraw to {to}", to)
-
-    def cash(self, cheques: Sequence[SignedCheque], recipient: Address) -> Call:
-        data = abi.cash_many_data(cheques, recipient)
-        plural = "cheque" if len(cheques) == 1 else "cheques"
-        return Call(self._vault, data, 0, "cashMany", f"cash {len(cheques)} {plural} to {recipient}")
-
-    def _to_vault(self, signature: str, text: str, *arguments: object) -> Call:
-        return Call(self._vault, abi.call_data(signature, *arguments), 0, signature.split("(")[0], text)
-
-    def _amount(self, value: int) -> str:
-        return format_amount(value, self.rail.token)
+    async def events(self, first: int, last: int) -> Sequence[VaultLog]:
+        if last - first >= MAX_BLOCKS:
+            raise ValueError(f"events of {last - first + 1} blocks in one call; at most {MAX_BLOCKS}")
+        found: list[VaultLog] = []
+        for start in range(first, last + 1, LOG_RANGE):
+            found += await self._ask(partial(self._logs, start, min(start + LOG_RANGE - 1, last)))
+        return found
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
     async def estimate(self, call: Call, sender: Address) -> Fee:
-        params: TxParams = {
-            "from": _checksum(sender),
-            "to": _checksum(call.to),
-            "data": HexBytes(call.data),
-            "value": call.value,  # type: ignore[typeddict-item]  # Wei is a NewType of int
-        }
-        gas = int(await self._ask(lambda w3: w3.eth.estimate_gas(params)))
-        price = int(await self._ask(lambda w3: w3.eth.gas_price))
+        wanted = self._params(call, sender)
+        gas, price, funds = await asyncio.gather(
+            self._ask(lambda w3: w3.eth.estimate_gas(wanted)),
+            self._price(),
+            self.native_balance(sender),
+        )
         limit = gas if gas == TRANSFER_GAS else gas + gas * GAS_MARGIN_PERCENT // 100
-        fee = Fee(limit, price)
-        bound = self._settings.max_fee
-        if bound is not None and fee.total > bound:
-            raise FeeTooHighError(
-                f"the fee of up to {format_amount(fee.total, self.native)} is above your bound of "
-                f"{format_amount(bound, self.native)}: wait, or raise [network] max_fee"
+        fee = self._bounded(Fee(limit, price))
+        if funds < fee.total + call.value:
+            raise InsufficientFundsError(
+                f"{sender} holds {format_amount(funds, self.native)}; amount and fee take up to "
+                f"{format_amount(fee.total + call.value, self.native)}"
             )
         return fee
 
     async def next_nonce(self, sender: Address) -> int:
-        return int(await self._ask(lambda w3: w3.eth.get_transaction_count(_checksum(sender), "pending")))
+        return await self._ask(lambda w3: w3.eth.get_transaction_count(_evm(sender), "pending"))
 
-    async def used_nonces(self, sender: Address) -> int:
-        return int(await self._ask(lambda w3: w3.eth.get_transaction_count(_checksum(sender), "latest")))
+    async def prepare(self, call: Call, sender: Address, nonce: int, fee: Fee) -> UnsignedTx:
+        return UnsignedTx(call, sender, nonce, self._bounded(fee))
 
     def sign(self, tx: UnsignedTx, key: PrivateKey) -> SignedTx:
-        signed = Account.sign_transaction(
-            {
-                "chainId": self.rail.chain_id,
-                "nonce": tx.nonce,
-                "gas": tx.fee.limit,
-                "gasPrice": tx.fee.price,
-                "to": tx.call.to.evm,
-                "value": tx.call.value,
-                "data": tx.call.data,
-            },
-            key.secret,
-        )
-        return SignedTx(bytes(signed.raw_transaction), bytes(signed.hash))
+        return sign_legacy(tx, self.rail.chain_id, key)
 
     async def broadcast(self, signed: SignedTx) -> None:
         try:
-            await self._ask(lambda w3: w3.eth.send_raw_transaction(HexBytes(signed.raw)))
+            await self._ask(lambda w3: w3.eth.send_raw_transaction(HexBytes(signed.raw)), rounds=1)
+        except _KnownError:
+            return
         except NonceError:
             # "Nonce too low" is also what a node says to bytes that are in a block already.
             if await self.receipt(signed.hash) is None:
                 raise
-        except ChainError as error:
-            if "already known" not in str(error) and "already imported" not in str(error):
-                raise
+
+    async def outbid(self, tx: UnsignedTx) -> UnsignedTx | None:
+        price = await self._price()
+        if price <= tx.fee.price:
+            return None
+        least = -(-tx.fee.price * REPLACE_PERCENT // 100)
+        return replace(tx, fee=self._bounded(Fee(tx.fee.limit, max(price, least))))
 
     async def receipt(self, transaction: bytes) -> Receipt | None:
-        async def ask(w3: AsyncWeb3[AsyncHTTPProvider]) -> TxReceipt | None:
-            try:
-                return await w3.eth.get_transaction_receipt(HexBytes(transaction))
-            except TransactionNotFound:
-                return None
-
-        found = await self._ask(ask)
-        if found is None:
-            return None
-        used = int(found["gasUsed"])
-        return Receipt(
-            hash=bytes(found["transactionHash"]),
-            ok=found["status"] == 1,
-            block=int(found["blockNumber"]),
-            block_hash=bytes(found["blockHash"]),
-            fee_used=used,
-            fee_paid=used * int(found.get("effectiveGasPrice", 0)),
-            events=self._decode(
-                [log for log in found["logs"] if bytes.fromhex(log["address"][2:]) == bytes(self._vault)]
-            ),
-        )
+        return await self._ask(lambda w3: self._receipt(w3, transaction))
 
     async def is_final(self, receipt: Receipt) -> bool:
         head = await self.head()
         if head.number - receipt.block < self._settings.finality:
             return False
-        block = await self._ask(lambda w3: w3.eth.get_block(receipt.block))
-        return bytes(block["hash"]) == receipt.block_hash
+        return (await self._block(receipt.block)).hash == receipt.block_hash
 
-    # --- the parts ---------------------------------------------------------------------------------------------------
+    async def is_void(self, signed: SignedTx) -> bool:
+        block = max(0, (await self.head()).number - self._settings.finality)
+        used = await self._ask(lambda w3: w3.eth.get_transaction_count(_evm(signed.tx.sender), block))
+        return used > signed.tx.nonce and await self.receipt(signed.hash) is None
 
-    def _decode(self, logs: Sequence[Any]) -> tuple[VaultEvent, ...]:
-        events = []
-        for log in logs:
-            try:
-                event = abi.decode_event([bytes(topic) for topic in log["topics"]], bytes(log["data"]))
-            except ValueError as error:
-                raise ChainAnswerError(f"{self.rail.id}: {error}") from None
+    async def why_reverted(self, tx: UnsignedTx, receipt: Receipt) -> str:
+        if receipt.fee_used >= tx.fee.limit:
+            return "it ran out of gas"
+        wanted = self._params(tx.call, tx.sender)
+        try:
+            await self._ask(lambda w3: w3.eth.call(wanted, receipt.block - 1))
+        except RevertedError as error:
+            return str(error)
+        except ChainError:
+            pass  # nodes forget old states
+        return "the contract refused it"
+
+    # --- questions ---------------------------------------------------------------------------------------------------
+
+    async def _ask(self, question: Callable[[Client], Awaitable[T]], *, rounds: int = ROUNDS) -> T:
+        try:
+            return await self._endpoints.ask(question, rounds=rounds)
+        except RpcError as error:
+            raise _refusal(error) from None
+
+    async def _price(self) -> int:
+        return await self._ask(lambda w3: w3.eth.gas_price)
+
+    async def _block(self, which: Any) -> Block:
+        async def read(w3: Client) -> Block:
+            block = await w3.eth.get_block(which)
+            return Block(_whole(block["number"]), _hash(block["hash"]), _whole(block["timestamp"]))
+
+        return await self._ask(read)
+
+    async def _view(
+        self, words: int, to: Address, signature: str, *arguments: Address, block: int | None = None
+    ) -> tuple[int, ...]:
+        """A view function's answer of so many words. One of no bytes comes from an address without a contract."""
+        wanted: TxParams = {"to": _evm(to), "data": HexBytes(abi.call_data(signature, *arguments))}
+
+        async def read(w3: Client) -> tuple[int, ...]:
+            answer = await w3.eth.call(wanted, "latest" if block is None else block)
+            return abi.split_words(answer, words) if answer else ()
+
+        found = await self._ask(read)
+        if not found:
+            what = "token" if to == self.token else "vault"
+            raise ChainError(f"there is no contract at {to} on {self.rail.id}: check [network] {what}")
+        return found
+
+    async def _receipt(self, w3: Client, transaction: bytes) -> Receipt | None:
+        found: Any  # checked here field by field
+        try:
+            found = await w3.eth.get_transaction_receipt(HexBytes(transaction))
+        except TransactionNotFound:
+            return None
+        if found["blockNumber"] is None:  # some nodes have one for pending transactions, too
+            return None
+        used = _whole(found["gasUsed"])
+        return Receipt(
+            hash=_hash(found["transactionHash"]),
+            ok=_whole(found["status"]) == 1,
+            block=_whole(found["blockNumber"]),
+            block_hash=_hash(found["blockHash"]),
+            fee_used=used,
+            fee_paid=used * await self._price_paid(w3, found),
+            events=tuple(event for log in found["logs"] if (event := self._event(log)) is not None),
+        )
+
+    async def _price_paid(self, w3: Client, receipt: Any) -> int:
+        """Chains before EIP-1559 need not tell it in the receipt."""
+        if "effectiveGasPrice" in receipt:
+            return _whole(receipt["effectiveGasPrice"])
+        found: Any = await w3.eth.get_transaction(receipt["transactionHash"])
+        return _whole(found["gasPrice"])
+
+    async def _logs(self, first: int, last: int, w3: Client) -> list[VaultLog]:
+        wanted: FilterParams = {
+            "address": _evm(self.rail.vault),
+            "fromBlock": _number(first),
+            "toBlock": _number(last),
+        }
+        found = []
+        for log in await w3.eth.get_logs(wanted):
+            event = self._event(log)
             if event is not None:
-                events.append(event)
-        return tuple(events)
+                where = (_whole(log["blockNumber"]), _hash(log["blockHash"]), _hash(log["transactionHash"]))
+                found.append(VaultLog(event, *where))
+        return found
 
-    async def _view(self, to: Address, signature: str, *arguments: object) -> bytes:
-        params: TxParams = {"to": _checksum(to), "data": HexBytes(abi.call_data(signature, *arguments))}
-        return bytes(await self._ask(lambda w3: w3.eth.call(params)))
+    def _event(self, log: Any) -> VaultEvent | None:
+        """The vault's event in a log; None for other contracts' and unknown ones."""
+        if Address.parse(log["address"]) != self.rail.vault:
+            return None
+        return abi.decode_event([bytes(topic) for topic in log["topics"]], bytes(log["data"]))
 
-    async def _number(self, to: Address, signature: str, *arguments: object) -> int:
-        return self._words(("uint256",), await self._view(to, signature, *arguments))[0]
+    def _params(self, call: Call, sender: Address) -> TxParams:
+        return {
+            "from": _evm(sender),
+            "to": _evm(call.to),
+            "data": HexBytes(call.data),
+            "value": call.value,  # type: ignore[typeddict-item]  # web3's Wei is a NewType of int
+        }
 
-    def _words(self, types: Sequence[str], answer: bytes) -> tuple[int, ...]:
-        try:
-            return abi.decode_words(types, answer)
-        except ValueError:
-            raise ChainAnswerError(
-                f"{self.rail.id}: there is no vault or token at the configured address: check [network] in config.toml"
-            ) from None
-
-    async def _ask(self, question: Asked[T]) -> T:
-        """Ask the endpoints in turn until one answers. A refusal by the chain is an answer and ends the search."""
-        failures: list[str] = []
-        for _ in range(MAX_ROUNDS):
-            for index, client in enumerate(self._clients):
-                host = urlsplit(self._settings.endpoints[index]).hostname or "endpoint"
-                try:
-                    async with asyncio.timeout(self._settings.timeout):
-                        await self._check_chain(index, client, host)
-                        return await question(client)
-                except ContractLogicError as error:
-                    raise RevertedError(f"the contract refuses: {_reason(error)}") from None
-                except Web3RPCError as error:
-                    raise _rpc_error(error) from None
-                except TimeoutError:
-                    failures.append(f"{host}: no answer in {self._settings.timeout:g} s")
-                except OSError as error:
-                    failures.append(f"{host}: {_network_text(error)}")
-                except ChainError:
-                    raise
-                except (Web3Exception, ValueError, KeyError, TypeError) as error:
-                    failures.append(f"{host}: not a usable answer ({type(error).__name__})")
-                except Exception as error:  # aiohttp's errors are no dependency of this module
-                    failures.append(f"{host}: {_network_text(error)}")
-        what = failures[-1] if failures else "no endpoint is configured: set [network] endpoints"
-        raise ChainUnreachableError(f"cannot reach {self.rail.id}: {what}")
-
-    async def _check_chain(self, index: int, client: AsyncWeb3[AsyncHTTPProvider], host: str) -> None:
-        if index in self._checked:
-            return
-        found = int(await client.eth.chain_id)
-        if found != self.rail.chain_id:
-            raise WrongChainError(f"{host} serves chain {found}, not {self.rail.chain_id}: check [network] endpoints")
-        self._checked.add(index)
+    def _bounded(self, fee: Fee) -> Fee:
+        bound = self._settings.max_fee
+        if bound is not None and fee.total > bound:
+            raise FeeTooHighError(
+                f"the fee of up to {format_amount(fee.total, self.native)} is above your bound of "
+                f"{format_amount(bound, self.native)}"
+            )
+        return fee
 
 
-def _checksum(address: Address) -> Any:
-    """web3 types an address as its own NewType of str."""
-    return address.evm
+class _KnownError(ChainError):
+    """The node has this transaction already."""
 
 
-def _network_text(error: BaseException) -> str:
-    text = str(error).split("\n")[0][:160]
-    return text or type(error).__name__
-
-
-def _reason(error: ContractLogicError) -> str:
-    data = error.data
-    if isinstance(data, str) and data.startswith("0x"):
-        try:
-            return abi.revert_reason(bytes.fromhex(data[2:]))
-        except ValueError:
-            pass
-    return str(error.message or "no reason given")[:200]
-
-
-_RPC_ERRORS: tuple[tuple[str, type[ChainError], str], ...] = (
-    ("insufficient funds", InsufficientFundsError, "the account cannot pay amount and fee: send it native coins first"),
+_REFUSALS: tuple[tuple[str, type[ChainError], str], ...] = (
+    ("already known", _KnownError, "the transaction is known"),
+    ("already imported", _KnownError, "the transaction is known"),
+    ("known transaction", _KnownError, "the transaction is known"),
+    ("insufficient funds", InsufficientFundsError, "the account cannot pay amount and fee"),
+    ("gas required exceeds allowance", InsufficientFundsError, "the account cannot pay the fee"),
     ("nonce too low", NonceError, "the nonce is used already"),
     ("nonce too high", NonceError, "the nonce leaves a gap"),
     ("underpriced", UnderpricedError, "the gas price is too low"),
+    ("gas price", UnderpricedError, "the gas price is too low"),
     ("revert", RevertedError, "the contract refuses"),
 )
+"""What nodes say, and what they mean by it. There are no codes for these."""
 
 
-def _rpc_error(error: Web3RPCError) -> ChainError:
-    response = cast("dict[str, Any]", error.rpc_response or {})
-    body = response.get("error", {})
-    text = str(body.get("message", error) if isinstance(body, dict) else body)[:200]
-    data = body.get("data") if isinstance(body, dict) else None
-    if isinstance(data, str) and data.startswith("0x") and len(data) >= 10:
-        return RevertedError(f"the contract refuses: {abi.revert_reason(bytes.fromhex(data[2:]))}")
-    for mark, kind, meaning in _RPC_ERRORS:
+def _refusal(error: RpcError) -> ChainError:
+    """A chain's answer that is an error object, as one of our errors."""
+    if error.data:
+        return RevertedError(f"the contract refuses: {abi.revert_reason(error.data)}")
+    text = str(error)
+    for mark, kind, meaning in _REFUSALS:
         if mark in text.lower():
             return kind(f"{meaning} ({text})")
-    return ChainAnswerError(f"the chain answers: {text}")
+    return ChainAnswerError(f"the chain answers: {text or 'an error without a text'}")
+
+
+def _whole(value: object) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError("not a quantity")
+    return value
+
+
+def _hash(value: object) -> bytes:
+    if not isinstance(value, bytes) or len(value) != 32:
+        raise ValueError("not a 32-byte hash")
+    return bytes(value)
+
+
+def _evm(address: Address) -> Any:
+    """web3 types an address as a NewType of str."""
+    return address.evm
+
+
+def _number(number: int) -> Any:
+    """web3 types a block's number as a NewType of int."""
+    return number
