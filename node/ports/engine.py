@@ -276,7 +276,10 @@ class BytesReceived:
 
 @dataclass(frozen=True, slots=True)
 class UploadStalled:
-    """The peer wanted a block beyond its allowance and was choked, with its `sent` mark here."""
+    """The peer waits for blocks beyond its allowance, and everything admitted is sent: its `sent` mark stands here.
+
+    Told once until the allowance is set again.
+    """
 
     peer: PeerId
     sent: int
@@ -486,8 +489,8 @@ class Engine(Protocol):
     def set_allowance(self, peer: PeerId, mark: int | None) -> None:
         """Serve no block that would move the `sent` mark past `mark`; None = no such bound.
 
-        Enforced where blocks are admitted to the send queue, so it is never overshot by more than what was admitted
-        before the call. A request beyond it chokes the peer (`UploadStalled`); raising the mark unchokes it again.
+        Enforced where requests are admitted to the send queue, so it is never overshot by more than what was admitted
+        before the call. Requests beyond it wait; when nothing admitted is left to send, `UploadStalled` tells.
         """
 
     def choke(self, peer: PeerId) -> None:

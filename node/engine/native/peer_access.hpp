@@ -30,9 +30,9 @@ template struct PeerClassSetMembers<&lt::peer_class_set::m_size, &lt::peer_class
 
 template <auto Requests>
 struct PeerConnectionMembers {
-    friend auto const& request_queue(lt::peer_connection const& peer) { return peer.*Requests; }
+    friend auto& request_queue(lt::peer_connection& peer) { return peer.*Requests; }
 };
-auto const& request_queue(lt::peer_connection const& peer);
+auto& request_queue(lt::peer_connection& peer);
 template struct PeerConnectionMembers<&lt::peer_connection::m_requests>;
 
 inline void add_class(lt::peer_class_set& set, lt::peer_class_t const id) {
@@ -57,7 +57,7 @@ inline void remove_class(lt::peer_class_set& set, lt::peer_class_t const id) {
 }
 
 // Bytes this peer has been promised: requests in its queue and blocks being read from disk for it.
-inline std::int64_t promised_bytes(lt::peer_connection const& peer) {
+inline std::int64_t promised_bytes(lt::peer_connection& peer) {
     std::int64_t total = peer.num_reading_bytes();
     for (auto const& request : request_queue(peer)) total += request.length;
     return total;

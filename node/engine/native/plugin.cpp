@@ -113,23 +113,105 @@ bool PeerPlugin::on_extended(int const length, int const id, lt::span<char const
     return true;
 }
 
+bool PeerPlugin::on_handshake(lt::span<char const> const reserved_bits) {
+    fast_ = reserved_bits.size() >= 8 && (reserved_bits[7] & 0x04) != 0;
+    return true;
+}
+
+bool PeerPlugin::admits(lt::peer_request const& request, std::int64_t const promised) const {
+    return allowance_ == unlimited || sent_ + promised + request.length <= allowance_;
+}
+
 bool PeerPlugin::on_request(lt::peer_request const& request) {
     if (allowance_ == unlimited) return false;
     auto const peer = handle_.native_handle();
-    if (!peer) return false;
-    if (sent_ + promised_bytes(*peer) + request.length <= allowance_) return false;
+    // While choked, libtorrent rejects every request itself: our sessions have no allowed-fast set.
+    if (!peer || handle_.is_choked()) return false;
+    auto const promised = promised_bytes(*peer);
+    if (held_.empty() && admits(request, promised)) return false;
+    if (held_.size() >= max_held) {
+        reject(request);
+        return true;
+    }
+    held_.push_back(request);
+    tell_if_stalled(promised);
+    return true;
+}
 
-    // Once the peer is choked, libtorrent itself rejects this request and those that follow: there is no allowed-fast
-    // set in our sessions that could pass a choke.
-    if (!handle_.is_choked()) handle_.choke_this_peer();
-    if (!stalled_) {
-        stalled_ = true;
-        Event event{Kind::upload_stalled};
-        event.peer = id_;
-        event.a = sent_;
-        core_->events.push(std::move(event));
+bool PeerPlugin::on_cancel(lt::peer_request const& request) {
+    for (auto it = held_.begin(); it != held_.end(); ++it) {
+        if (!(*it == request)) continue;
+        held_.erase(it);
+        // A cancelled request is answered all the same (BEP 6).
+        reject(request);
+        return true;
     }
     return false;
+}
+
+void PeerPlugin::sent_choke() {
+    // A choke ends everything asked for; fast peers want to hear it for each request (BEP 6).
+    auto const held = std::move(held_);
+    held_.clear();
+    for (auto const& request : held) reject(request);
+}
+
+void PeerPlugin::reject(lt::peer_request const& request) {
+    if (!fast_ || gone_) return;
+    std::string frame;
+    auto const put = [&frame](std::uint32_t value) {
+        for (int shift = 24; shift >= 0; shift -= 8) frame.push_back(char((value >> shift) & 0xff));
+    };
+    put(13);
+    frame.push_back(char(16));  // BEP 6: reject request
+    put(std::uint32_t(static_cast<int>(request.piece)));
+    put(std::uint32_t(request.start));
+    put(std::uint32_t(request.length));
+    handle_.send_buffer(frame.data(), int(frame.size()));
+}
+
+// What libtorrent checks before it queues a request; held ones come in past that check.
+bool PeerPlugin::is_servable(lt::peer_request const& request) {
+    auto const torrent = handle_.associated_torrent();
+    auto const info = torrent.torrent_file();
+    if (!info || request.piece < lt::piece_index_t(0) || request.piece >= info->end_piece()) return false;
+    auto const size = info->piece_size(request.piece);
+    return request.start >= 0 && request.start < size && request.length > 0 && request.length <= 0x4000 &&
+           request.start + request.length <= size && torrent.have_piece(request.piece);
+}
+
+void PeerPlugin::release_held() {
+    auto const peer = handle_.native_handle();
+    if (!peer || gone_) return;
+    auto promised = promised_bytes(*peer);
+    bool released = false;
+    while (!held_.empty() && admits(held_.front(), promised)) {
+        auto const request = held_.front();
+        held_.pop_front();
+        if (!is_servable(request)) {
+            reject(request);
+            continue;
+        }
+        request_queue(*peer).push_back(request);
+        promised += request.length;
+        released = true;
+    }
+    if (released) {
+        stalled_ = false;
+        // libtorrent looks at the queue again when something has been sent: a keep-alive does no harm.
+        char const keep_alive[4] = {0, 0, 0, 0};
+        handle_.send_buffer(keep_alive, sizeof keep_alive);
+    }
+    tell_if_stalled(promised);
+}
+
+void PeerPlugin::tell_if_stalled(std::int64_t const promised) {
+    if (stalled_ || held_.empty() || promised > 0) return;
+    stalled_ = true;
+    Event event{Kind::upload_stalled};
+    event.peer = id_;
+    event.a = sent_;
+    core_->events.push(std::move(event));
 }
 
 bool PeerPlugin::write_request(lt::peer_request const& request) {
@@ -158,6 +240,8 @@ bool PeerPlugin::on_piece(lt::peer_request const& piece, lt::span<char const>) {
 void PeerPlugin::sent_piece(lt::peer_request const& piece) {
     sent_ += piece.length;
     if (hello_pushed_) core_->events.add_sent(id_, piece.length, sent_);
+    if (held_.empty()) return;
+    if (auto const peer = handle_.native_handle()) tell_if_stalled(promised_bytes(*peer));
 }
 
 void PeerPlugin::on_disconnect(lt::error_code const& error) {
@@ -194,10 +278,8 @@ void PeerPlugin::send(std::string const& body, std::int64_t const tag) {
 
 void PeerPlugin::set_allowance(std::int64_t const mark) {
     allowance_ = mark;
-    constexpr std::int64_t block = 16 * 1024;
-    if (!stalled_ || (mark != unlimited && mark - sent_ < block)) return;
     stalled_ = false;
-    if (!gone_) handle_.maybe_unchoke_this_peer();
+    release_held();
 }
 
 void PeerPlugin::set_class(std::int64_t const new_class, bool const reserved) {
@@ -210,8 +292,8 @@ void PeerPlugin::set_class(std::int64_t const new_class, bool const reserved) {
     if (class_ >= 0) remove_class(*peer, lt::peer_class_t(std::uint32_t(class_)));
     class_ = new_class;
     if (class_ >= 0) add_class(*peer, lt::peer_class_t(std::uint32_t(class_)));
-    if (was_unchoked && handle_.is_choked() && !stalled_) handle_.maybe_unchoke_this_peer();
-    if (!was_unchoked && reserved && !stalled_ && handle_.is_peer_interested()) handle_.maybe_unchoke_this_peer();
+    if (was_unchoked && handle_.is_choked()) handle_.maybe_unchoke_this_peer();
+    if (!was_unchoked && reserved && handle_.is_peer_interested()) handle_.maybe_unchoke_this_peer();
 }
 
 void PeerPlugin::choke() {

@@ -8,6 +8,7 @@
 #include <libtorrent/peer_request.hpp>
 
 #include <cstdint>
+#include <deque>
 #include <limits>
 #include <memory>
 #include <mutex>
@@ -25,6 +26,7 @@ constexpr int message_id = 40;            // ours in the BEP 10 handshake; every
 constexpr int max_message = 64 * 1024;    // bytes of one body
 constexpr int max_hello = 4 * 1024;       // bytes of the peer's bencoded `btt` value
 constexpr std::size_t max_outstanding = 1 << 18;
+constexpr std::size_t max_held = 4096;
 constexpr std::int64_t unlimited = std::numeric_limits<std::int64_t>::max();
 
 // What plugins and the Python side share. Outlives the session: both hold it.
@@ -56,7 +58,10 @@ public:
     void add_handshake(lt::entry& handshake) override;
     bool on_extension_handshake(lt::bdecode_node const& handshake) override;
     bool on_extended(int length, int id, lt::span<char const> body) override;
+    bool on_handshake(lt::span<char const> reserved_bits) override;
     bool on_request(lt::peer_request const& request) override;
+    bool on_cancel(lt::peer_request const& request) override;
+    void sent_choke() override;
     bool write_request(lt::peer_request const& request) override;
     bool on_reject(lt::peer_request const& request) override;
     bool on_piece(lt::peer_request const& piece, lt::span<char const> data) override;
@@ -80,6 +85,11 @@ public:
 
 private:
     static std::uint64_t key(lt::peer_request const& request);
+    bool admits(lt::peer_request const& request, std::int64_t promised) const;
+    bool is_servable(lt::peer_request const& request);
+    void reject(lt::peer_request const& request);
+    void release_held();
+    void tell_if_stalled(std::int64_t promised);
 
     std::shared_ptr<Core> const core_;
     lt::peer_connection_handle handle_;
@@ -89,6 +99,9 @@ private:
     bool hello_pushed_ = false;
     bool gone_ = false;
     bool stalled_ = false;
+    bool fast_ = false;  // BEP 6
+    // Requests beyond the allowance, in order. Choking instead would throw the peer's whole pipeline away each time.
+    std::deque<lt::peer_request> held_;
     std::int64_t sent_ = 0;
     std::int64_t received_ = 0;
     std::int64_t allowance_ = unlimited;
