@@ -67,10 +67,10 @@ class NodeSettings(_Section):
 
 
 class SpeedSettings(_Section):
-    """Selling and buying upload priority. Prices such as "5 BTT/GiB", amounts such as "100 BTT"."""
+    """Selling and buying upload priority. Prices such as "2000 BTT/GiB", amounts such as "100 BTT"."""
 
     sell: bool = _field(True, "true", "Sell upload priority to peers that pay.")
-    reserve_price: Price = _field(5 * 10**18 // 1024, '"5 BTT/GiB"', "The least we take.")
+    reserve_price: Price = _field(2000 * 10**18 // 1024, '"2000 BTT/GiB"', "The least we take.")
     quantum: Size = _field(2**20, '"1 MiB"', "Buyers pay whenever this much is verified.")
     newcomer_credit: Size = _field(2**20, '"1 MiB"', "Unpaid data a new payer may hold; the most one can steal.")
     credit_cap: Size = _field(64 * 2**20, '"64 MiB"', "Unpaid data that any payer may hold.")

@@ -27,7 +27,7 @@ def main(context: click.Context, home: Path | None, as_json: bool) -> None:
       bttnode init                    make a key and a config.toml
       bttnode up                      run the node (Ctrl-C stops it)
       bttnode add ubuntu.torrent      download, or seed what you have
-      bttnode get FILE.torrent --max-price 5/GiB --budget 100
+      bttnode get FILE.torrent --max-price 3000/GiB --budget 10000
     """
     context.obj = Shell(find_home(home), as_json, Console(highlight=False, soft_wrap=True))
 

@@ -22,9 +22,9 @@ from node.demo.processes import DemoError, Node, Process
 from wallet.amount import BTT, format_amount, format_price, format_size, parse_amount, parse_price
 from wallet.chains.abi import call_data
 
-PRICE = parse_price("5 BTT/GiB")
-BUDGET = parse_amount("1000 BTT")
-DEPOSIT = parse_amount("500 BTT")
+PRICE = parse_price("2000 BTT/GiB")
+BUDGET = parse_amount("20000 BTT")
+DEPOSIT = parse_amount("50000 BTT")
 CONTENTION_SECONDS = 12
 """The seeder's capacity is set so that both downloads together take about this long: without contention, priority
 would have nothing to decide."""

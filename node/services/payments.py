@@ -317,6 +317,7 @@ class Payments:
 
     def _run(self, trade: Trade, outputs: list[Output]) -> None:
         for output in outputs:
+            log.debug("peer %s: %s", trade.host, output)
             match output:
                 case Send(message, tag):
                     self._engine.send(trade.peer, encode_message(message), tag)
