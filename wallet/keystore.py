@@ -36,7 +36,9 @@ SCRYPT_N, SCRYPT_R, SCRYPT_P = 2**17, 8, 1
 """128 MiB and some 0.3 s for each guess."""
 MAX_WORK = 1 << 30
 """What a file's parameters may ask for: 128 x n x r x p bytes, which bounds memory and time, 8 times our own."""
-MAX_FILE = 64 * 1024
+MAX_FILE = 4096
+"""Bytes; ours has some 700. Also the deepest nesting that the JSON parser can meet: py_ecc, which web3 and eth_account
+bring along, lifts Python's recursion limit so high that a file of 60 kB could overflow the C stack."""
 SALT_BYTES, NONCE_BYTES = 32, 12
 
 

@@ -43,7 +43,7 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """`amount` may be committed; `binding` is the limit that left no more, None where all that was wanted is allowed."""
+    """`amount` may be committed; `binding` is the limit that left no more, None where all that was wanted may be."""
 
     amount: int
     binding: Limit | None = None
@@ -76,7 +76,7 @@ class SpendLimits:
     def check(self, spent: Spent, wanted: int) -> Allowance:
         """How much of `wanted` (at least 1 unit) may be committed.
 
-        Raises `LimitError` that names the binding limit where nothing may, `ValueError` where nothing is wanted.
+        Raises `LimitError` that names a limit that is used up, `ValueError` where nothing is wanted.
         """
         if wanted < 1:
             raise ValueError("a commitment is at least 1 unit")
