@@ -43,6 +43,13 @@ def test_what_is_allowed_is_the_most_that_breaks_no_limit(found: SpendLimits, us
         assert left[allowance.binding] == allowance.amount < wanted
 
 
+def test_a_wish_that_fits_exactly_is_bound_by_nothing() -> None:
+    found = SpendLimits(per_torrent=10, per_day=10)
+    assert found.check(Spent(torrent=3), 7) == Allowance(7)
+    assert found.check(Spent(torrent=3), 8) == Allowance(7, Limit.PER_TORRENT)
+    assert found.check(Spent(torrent=3, today=4), 7) == Allowance(6, Limit.PER_DAY)
+
+
 @given(limits, st.lists(st.integers(1, 300), max_size=30))
 def test_commitments_one_after_another_use_a_budget_up_and_never_more(found: SpendLimits, wishes: list[int]) -> None:
     used = 0
