@@ -16,11 +16,10 @@ from Crypto.Hash import keccak
 from wallet.errors import AddressError, quoted
 
 TRON_PREFIX = b"\x41"
-MAX_TEXT = 64
 _EVM = re.compile(r"0[xX]([0-9a-fA-F]{40})\Z")
 _TRON_HEX = re.compile(r"41([0-9a-fA-F]{40})\Z")
-_LONGEST = 42
 _TRON = re.compile(r"T[1-9A-HJ-NP-Za-km-z]{33}\Z")
+_LONGEST = 42
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -36,7 +35,7 @@ class Address:
     @classmethod
     def parse(cls, text: str) -> Address:
         """Either text form. Mixed case must carry a right EIP-55 checksum, base58 a right check sum."""
-        text = text.strip() if len(text) <= MAX_TEXT else text
+        text = text.strip()
         if match := _EVM.match(text):
             digits = match.group(1)
             address = cls(bytes.fromhex(digits))

@@ -148,7 +148,7 @@ def test_a_malformed_signature_is_refused(signature: bytes) -> None:
 
 @pytest.mark.parametrize("v", [29, 30])
 def test_recovery_ids_for_points_beyond_the_order_are_refused(v: int) -> None:
-    """For half of these r the curve has a point at r + order, which v 29 and 30 would name; contracts know only 27, 28."""
+    """For half of these r the curve has a point at r + order, which v 29 and 30 would name; no contract takes them."""
     for r in range(1, 21):
         with pytest.raises(BadSignatureError, match=f"v is {v}"):
             recover(DIGEST, r.to_bytes(32, "big") + _S + bytes((v,)))
