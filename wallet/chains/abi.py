@@ -58,6 +58,7 @@ _EVENTS: Mapping[str, Callable[..., VaultEvent]] = {
 }
 
 _REASONS: Mapping[str, str] = {
+    "Error": "{text}",
     "NotCovered": "{wanted} units wanted, {free} are free in the vault",
     "NotYet": "not before {readyAt} (Unix time)",
     "NothingThere": "there is nothing to move",

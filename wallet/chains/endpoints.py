@@ -1,12 +1,13 @@
-"""JSON-RPC endpoints behind web3: one bounded request each, and failover between them.
+"""JSON-RPC endpoints: one bounded request each, failover between them, and a strict reading of what comes back.
 
 Public endpoints fail in every way there is: they time out, answer 429 or an HTML page, cut their JSON off, or serve
 another network. Here every such answer becomes one typed error; an endpoint that failed rests for a while, and the next
-one is asked. The chain id is checked before an endpoint is believed for the first time.
+one is asked. The chain id is checked before an endpoint is believed for the first time. URLs may hold API keys, so only
+their host is ever shown.
 
-This is a provider of our own because web3's would write URLs, which may hold API keys, into the debug log, and would
-read answers of any size. What a *chain* answers with an error object is raised as `RpcError` before web3 makes
-something of it (among other things, web3 would fetch URLs that a contract names, EIP-3668).
+Written on aiohttp rather than on web3's providers: those put URLs into the debug log, read answers of any size, hand on
+values of any type, and fetch URLs that a contract names (EIP-3668). Importing web3 also raises the recursion limit of
+the whole process to 100 000 (py_ecc does), with which deeply nested JSON from anywhere overflows the C stack.
 """
 
 from __future__ import annotations
@@ -15,19 +16,17 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
-from web3 import AsyncWeb3
-from web3.exceptions import Web3Exception
-from web3.providers.async_base import AsyncJSONBaseProvider
-from web3.types import RPCEndpoint, RPCResponse
 
 from wallet.chains.base import ChainAnswerError, ChainError, ChainUnreachableError, WrongChainError
 
 MAX_ANSWER = 16 * 2**20
 """Bytes of one answer; the largest we ask for are logs."""
+MAX_DEPTH = 64
+"""Nesting of one answer; a full block has 5 levels."""
 ROUNDS = 3
 """How often a question goes through all endpoints."""
 BACKOFF = 0.25
@@ -41,43 +40,64 @@ MAX_REST = 3600.0
 _ENDPOINT_FAULTS = frozenset({-32002, -32005, -32601})
 """JSON-RPC codes (EIP-1474) that say something of the endpoint, not of the chain: resource unavailable, limit exceeded,
 method not found."""
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 T = TypeVar("T")
-Client = AsyncWeb3["HttpProvider"]
 
 
 class RpcError(Exception):
     """The chain's own answer: an error object. `data`: what a contract gave back, if it was asked."""
 
-    def __init__(self, code: int, message: str, data: bytes) -> None:
+    def __init__(self, message: str, data: bytes) -> None:
         super().__init__(message)
-        self.code = code
         self.data = data
 
 
-class HttpProvider(AsyncJSONBaseProvider):
-    """One endpoint. Raises `ChainUnreachableError`, `ChainAnswerError` (remote faults) and `RpcError`."""
+# --- reading answers ------------------------------------------------------------------------------------------------
+
+
+def quantity(value: object) -> int:
+    """`0x…` → number. Raises `ValueError`."""
+    if not isinstance(value, str) or not value.startswith("0x") or not 3 <= len(value) <= 66:
+        raise ValueError("not a quantity")
+    if not value[2:].isalnum():
+        raise ValueError("not a quantity")  # int() would take signs, spaces and underscores
+    return int(value, 16)
+
+
+def data(value: object, length: int | None = None) -> bytes:
+    """`0x…` → bytes, of that length if it is given. Raises `ValueError`."""
+    if not isinstance(value, str) or not value.startswith("0x") or not value.isalnum():
+        raise ValueError("not data")
+    raw = bytes.fromhex(value[2:])
+    if length is not None and len(raw) != length:
+        raise ValueError(f"{len(raw)} bytes where {length} are due")
+    return raw
+
+
+# --- one endpoint ---------------------------------------------------------------------------------------------------
+
+
+class Endpoint:
+    """One server. Raises `ChainUnreachableError` and `ChainAnswerError` (remote faults) and `RpcError`."""
 
     def __init__(self, url: str, timeout: float) -> None:
-        super().__init__()
         self.host = _host(url)
+        self.checked = False
+        """Whether it has told that it serves our chain."""
+        self.rests_until = 0.0
         self._url = url
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._session: aiohttp.ClientSession | None = None
 
-    def __str__(self) -> str:
-        return self.host
-
-    async def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
-        """One request, one answer, within the deadline."""
+    async def request(self, method: str, parameters: Sequence[object]) -> Any:
+        """One request, one result, within the deadline."""
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=self._timeout)
-        body = self.encode_rpc_request(method, params)
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}
         try:
-            async with self._session.post(
-                self._url, data=body, headers={"Content-Type": "application/json"}, allow_redirects=False
-            ) as response:
-                raw = await _read(response, self.host)
+            async with self._session.post(self._url, json=body, allow_redirects=False) as response:
+                raw = await self._read(response)
                 self._check_status(response, raw)
         except TimeoutError:
             raise ChainUnreachableError(f"{self.host} did not answer in {self._timeout.total:g} s") from None
@@ -89,12 +109,21 @@ class HttpProvider(AsyncJSONBaseProvider):
         except (aiohttp.ClientError, OSError) as error:
             # Its text may hold the URL.
             raise ChainUnreachableError(f"cannot reach {self.host}: {type(error).__name__}") from None
-        return self._answer(raw)
+        return self._result(raw)
 
-    async def disconnect(self) -> None:
+    async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        parts, size = [], 0
+        async for part in response.content.iter_any():
+            size += len(part)
+            if size > MAX_ANSWER:
+                raise ChainAnswerError(f"{self.host} answers with more than {MAX_ANSWER} bytes")
+            parts.append(part)
+        return b"".join(parts)
 
     def _check_status(self, response: aiohttp.ClientResponse, raw: bytes) -> None:
         if response.status == 429:
@@ -104,22 +133,27 @@ class HttpProvider(AsyncJSONBaseProvider):
         if response.status != 200 and not raw.lstrip().startswith(b"{"):
             raise ChainAnswerError(f"{self.host} answers HTTP {response.status}")
 
-    def _answer(self, raw: bytes) -> RPCResponse:
+    def _result(self, raw: bytes) -> Any:
         try:
+            if _depth(raw) > MAX_DEPTH:
+                raise ChainAnswerError(f"{self.host} answers with JSON of endless depth")
             answer = json.loads(raw)
-        except (ValueError, RecursionError):
+        except ValueError:
             kind = "a web page" if raw.lstrip().startswith(b"<") else "something that is not JSON"
             raise ChainAnswerError(f"{self.host} answers with {kind}") from None
         if not isinstance(answer, dict):
             raise ChainAnswerError(f"{self.host} answers with JSON that is not JSON-RPC")
-        if answer.get("error") is not None:
-            error = _rpc_error(answer["error"])
-            if error.code in _ENDPOINT_FAULTS:
-                raise ChainAnswerError(f"{self.host} cannot answer: {error}")
-            raise error
+        error = answer.get("error")
+        if error is not None:
+            if isinstance(error, dict) and error.get("code") in _ENDPOINT_FAULTS:
+                raise ChainAnswerError(f"{self.host} cannot answer: {_line(error.get('message', ''))}")
+            raise _rpc_error(error)
         if "result" not in answer:
             raise ChainAnswerError(f"{self.host} answers with JSON that is not JSON-RPC")
-        return cast("RPCResponse", {"jsonrpc": "2.0", "id": 0, "result": answer["result"]})
+        return answer["result"]
+
+
+# --- all of them ----------------------------------------------------------------------------------------------------
 
 
 class Endpoints:
@@ -137,19 +171,18 @@ class Endpoints:
         self._chain_id = chain_id
         self._clock = clock
         self._sleep = sleep
-        # No middleware: we format and check what we read ourselves, and want no requests that we did not make.
-        self._clients: list[Client] = [AsyncWeb3(HttpProvider(url, timeout), middleware=[]) for url in urls]
-        self._checked: set[Client] = set()
-        self._rests: dict[Client, float] = {}
+        self._endpoints = [Endpoint(url, timeout) for url in urls]
 
     async def close(self) -> None:
-        for client in self._clients:
-            await client.provider.disconnect()
+        for endpoint in self._endpoints:
+            await endpoint.close()
 
-    async def ask(self, question: Callable[[Client], Awaitable[T]], *, rounds: int = ROUNDS) -> T:
-        """The first answer. Raises `RpcError` (an answer, too), or the last remote fault when nobody answered.
+    async def ask(
+        self, method: str, parameters: Sequence[object], read: Callable[[Any], T], *, rounds: int = ROUNDS
+    ) -> T:
+        """The first result that `read` accepts; it raises `ValueError`, `TypeError` or `KeyError` for a wrong shape.
 
-        `question` may raise `ValueError`, `TypeError`, `KeyError` or a web3 error for an answer of the wrong shape.
+        Raises `RpcError` (an answer, too), or the last remote fault when nobody answered.
         """
         fault: ChainError = ChainUnreachableError("no endpoint is configured")
         wait = 0.0
@@ -158,46 +191,36 @@ class Endpoints:
                 if not fault.retry or wait > LONGEST_WAIT:
                     break
                 await self._sleep(max(BACKOFF * 2 ** (turn - 1), wait))
-            for client in self._order():
+            for endpoint in self._order():
                 try:
-                    await self._check(client)
-                    return await question(client)
+                    await self._check(endpoint)
+                    return read(await endpoint.request(method, parameters))
                 except (ChainUnreachableError, ChainAnswerError, WrongChainError) as error:
                     fault = error
-                except (Web3Exception, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-                    fault = ChainAnswerError(
-                        f"{client.provider.host} answers in a wrong shape ({type(error).__name__})"
-                    )
+                except (ValueError, TypeError, KeyError):
+                    fault = ChainAnswerError(f"{endpoint.host} answers {method} in a wrong shape")
                 wait = fault.retry_after if isinstance(fault, ChainAnswerError) else 0.0
-                self._rests[client] = self._clock() + min(max(REST, wait), MAX_REST)
+                endpoint.rests_until = self._clock() + min(max(REST, wait), MAX_REST)
         raise fault
 
-    def _order(self) -> list[Client]:
+    def _order(self) -> list[Endpoint]:
         """As configured, those at rest last."""
         now = self._clock()
-        return sorted(self._clients, key=lambda client: self._rests.get(client, now) > now)
+        return sorted(self._endpoints, key=lambda endpoint: endpoint.rests_until > now)
 
-    async def _check(self, client: Client) -> None:
-        if client in self._checked:
+    async def _check(self, endpoint: Endpoint) -> None:
+        if endpoint.checked:
             return
-        host = client.provider.host
         try:
-            found = int(await client.eth.chain_id)
+            found = quantity(await endpoint.request("eth_chainId", []))
         except RpcError as error:
-            raise ChainAnswerError(f"{host} does not tell its chain: {error}") from None
+            raise ChainAnswerError(f"{endpoint.host} does not tell its chain: {error}") from None
         if found != self._chain_id:
-            raise WrongChainError(f"{host} serves chain {found}, not {self._chain_id}")
-        self._checked.add(client)
+            raise WrongChainError(f"{endpoint.host} serves chain {found}, not {self._chain_id}")
+        endpoint.checked = True
 
 
-async def _read(response: aiohttp.ClientResponse, host: str) -> bytes:
-    parts, size = [], 0
-    async for part in response.content.iter_any():
-        size += len(part)
-        if size > MAX_ANSWER:
-            raise ChainAnswerError(f"{host} answers with more than {MAX_ANSWER >> 20} MiB")
-        parts.append(part)
-    return b"".join(parts)
+# --- the parts ------------------------------------------------------------------------------------------------------
 
 
 def _host(url: str) -> str:
@@ -215,19 +238,31 @@ def _seconds(text: str) -> float:
     return float(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0.0
 
 
+def _depth(raw: bytes) -> int:
+    """The deepest nesting of brackets; those in strings count, too."""
+    depth = deepest = 0
+    for bracket in raw.translate(None, _NO_BRACKETS):
+        if bracket in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        else:
+            depth -= 1
+    return deepest
+
+
 def _rpc_error(error: object) -> RpcError:
     if not isinstance(error, dict):
-        return RpcError(0, _line(error), b"")
-    code, data = error.get("code"), error.get("data")
-    if isinstance(data, dict):  # some nodes wrap it once more
-        data = data.get("data")
+        return RpcError(_line(error), b"")
+    given = error.get("data")
+    if isinstance(given, dict):  # some nodes wrap it once more
+        given = given.get("data")
     try:
-        given = bytes.fromhex(data.removeprefix("Reverted ").removeprefix("0x")) if isinstance(data, str) else b""
+        returned = data(given.removeprefix("Reverted ")) if isinstance(given, str) else b""
     except ValueError:
-        given = b""
-    return RpcError(code if isinstance(code, int) else 0, _line(error.get("message", "")), given)
+        returned = b""
+    return RpcError(_line(error.get("message", "")), returned)
 
 
 def _line(text: object) -> str:
     """A server's words as one line of printable characters."""
-    return "".join(c if c.isprintable() else " " for c in str(text))[:200]
+    return "".join(c if c.isprintable() else " " for c in str(text)[:200])

@@ -1,4 +1,4 @@
-"""The port on EVM chains (BTTC): JSON-RPC through `web3`'s AsyncWeb3, legacy transactions with a gas price.
+"""The port on EVM chains (BTTC): Ethereum JSON-RPC, legacy transactions with a gas price.
 
 Reads go to the first endpoint that answers, several times if need be. Bytes to broadcast go round once: they have the
 same effect wherever they enter, but whoever broadcasts (the outbox) repeats it anyway. Figures that belong together are
@@ -11,13 +11,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
-
-from hexbytes import HexBytes
-from web3.exceptions import TransactionNotFound
-from web3.types import FilterParams, TxParams
 
 from wallet.address import Address
 from wallet.amount import Token, format_amount
@@ -42,7 +37,7 @@ from wallet.chains.base import (
     VaultLog,
 )
 from wallet.chains.calls import VaultCalls
-from wallet.chains.endpoints import ROUNDS, Client, Endpoints, RpcError
+from wallet.chains.endpoints import ROUNDS, Endpoints, RpcError, data, quantity
 from wallet.chains.legacy import sign_legacy
 from wallet.cheque import Rail
 from wallet.keys import PrivateKey
@@ -121,7 +116,7 @@ class EvmChain(VaultCalls):
         return await self._block("latest")
 
     async def native_balance(self, owner: Address) -> int:
-        return await self._ask(lambda w3: w3.eth.get_balance(_evm(owner)))
+        return await self._ask("eth_getBalance", [owner.evm, "latest"], quantity)
 
     async def token_balance(self, owner: Address) -> int:
         return (await self._view(1, self.token, "balanceOf(address)", owner))[0]
@@ -152,15 +147,16 @@ class EvmChain(VaultCalls):
             raise ValueError(f"events of {last - first + 1} blocks in one call; at most {MAX_BLOCKS}")
         found: list[VaultLog] = []
         for start in range(first, last + 1, LOG_RANGE):
-            found += await self._ask(partial(self._logs, start, min(start + LOG_RANGE - 1, last)))
+            end = min(start + LOG_RANGE - 1, last)
+            wanted = {"address": self.rail.vault.evm, "fromBlock": hex(start), "toBlock": hex(end)}
+            found += await self._ask("eth_getLogs", [wanted], self._read_logs)
         return found
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
     async def estimate(self, call: Call, sender: Address) -> Fee:
-        wanted = self._params(call, sender)
         gas, price, funds = await asyncio.gather(
-            self._ask(lambda w3: w3.eth.estimate_gas(wanted)),
+            self._ask("eth_estimateGas", [_parameters(call, sender)], quantity),
             self._price(),
             self.native_balance(sender),
         )
@@ -174,7 +170,7 @@ class EvmChain(VaultCalls):
         return fee
 
     async def next_nonce(self, sender: Address) -> int:
-        return await self._ask(lambda w3: w3.eth.get_transaction_count(_evm(sender), "pending"))
+        return await self._ask("eth_getTransactionCount", [sender.evm, "pending"], quantity)
 
     async def prepare(self, call: Call, sender: Address, nonce: int, fee: Fee) -> UnsignedTx:
         return UnsignedTx(call, sender, nonce, self._bounded(fee))
@@ -184,7 +180,7 @@ class EvmChain(VaultCalls):
 
     async def broadcast(self, signed: SignedTx) -> None:
         try:
-            await self._ask(lambda w3: w3.eth.send_raw_transaction(HexBytes(signed.raw)), rounds=1)
+            await self._ask("eth_sendRawTransaction", [_hex(signed.raw)], lambda answer: data(answer, 32), rounds=1)
         except _KnownError:
             return
         except NonceError:
@@ -200,25 +196,29 @@ class EvmChain(VaultCalls):
         return replace(tx, fee=self._bounded(Fee(tx.fee.limit, max(price, least))))
 
     async def receipt(self, transaction: bytes) -> Receipt | None:
-        return await self._ask(lambda w3: self._receipt(w3, transaction))
+        receipt, price = await self._ask("eth_getTransactionReceipt", [_hex(transaction)], self._read_receipt)
+        if receipt is not None and price is None:  # chains before EIP-1559 need not tell it here
+            price = await self._ask(
+                "eth_getTransactionByHash", [_hex(transaction)], lambda tx: quantity(tx["gasPrice"])
+            )
+        return receipt and replace(receipt, fee_paid=receipt.fee_used * (price or 0))
 
     async def is_final(self, receipt: Receipt) -> bool:
         head = await self.head()
         if head.number - receipt.block < self._settings.finality:
             return False
-        return (await self._block(receipt.block)).hash == receipt.block_hash
+        return (await self._block(hex(receipt.block))).hash == receipt.block_hash
 
     async def is_void(self, signed: SignedTx) -> bool:
         block = max(0, (await self.head()).number - self._settings.finality)
-        used = await self._ask(lambda w3: w3.eth.get_transaction_count(_evm(signed.tx.sender), block))
+        used = await self._ask("eth_getTransactionCount", [signed.tx.sender.evm, hex(block)], quantity)
         return used > signed.tx.nonce and await self.receipt(signed.hash) is None
 
     async def why_reverted(self, tx: UnsignedTx, receipt: Receipt) -> str:
         if receipt.fee_used >= tx.fee.limit:
             return "it ran out of gas"
-        wanted = self._params(tx.call, tx.sender)
         try:
-            await self._ask(lambda w3: w3.eth.call(wanted, receipt.block - 1))
+            await self._ask("eth_call", [_parameters(tx.call, tx.sender), hex(receipt.block - 1)], data)
         except RevertedError as error:
             return str(error)
         except ChainError:
@@ -227,91 +227,65 @@ class EvmChain(VaultCalls):
 
     # --- questions ---------------------------------------------------------------------------------------------------
 
-    async def _ask(self, question: Callable[[Client], Awaitable[T]], *, rounds: int = ROUNDS) -> T:
+    async def _ask(self, method: str, parameters: list[object], read: Callable[[Any], T], *, rounds: int = ROUNDS) -> T:
         try:
-            return await self._endpoints.ask(question, rounds=rounds)
+            return await self._endpoints.ask(method, parameters, read, rounds=rounds)
         except RpcError as error:
             raise _refusal(error) from None
 
     async def _price(self) -> int:
-        return await self._ask(lambda w3: w3.eth.gas_price)
+        return await self._ask("eth_gasPrice", [], quantity)
 
-    async def _block(self, which: Any) -> Block:
-        async def read(w3: Client) -> Block:
-            block = await w3.eth.get_block(which)
-            return Block(_whole(block["number"]), _hash(block["hash"]), _whole(block["timestamp"]))
-
-        return await self._ask(read)
+    async def _block(self, which: str) -> Block:
+        return await self._ask("eth_getBlockByNumber", [which, False], _read_block)
 
     async def _view(
         self, words: int, to: Address, signature: str, *arguments: Address, block: int | None = None
     ) -> tuple[int, ...]:
         """A view function's answer of so many words. One of no bytes comes from an address without a contract."""
-        wanted: TxParams = {"to": _evm(to), "data": HexBytes(abi.call_data(signature, *arguments))}
+        wanted = {"to": to.evm, "data": _hex(abi.call_data(signature, *arguments))}
 
-        async def read(w3: Client) -> tuple[int, ...]:
-            answer = await w3.eth.call(wanted, "latest" if block is None else block)
-            return abi.split_words(answer, words) if answer else ()
+        def read(answer: object) -> tuple[int, ...]:
+            return abi.split_words(raw, words) if (raw := data(answer)) else ()
 
-        found = await self._ask(read)
+        found = await self._ask("eth_call", [wanted, "latest" if block is None else hex(block)], read)
         if not found:
             what = "token" if to == self.token else "vault"
             raise ChainError(f"there is no contract at {to} on {self.rail.id}: check [network] {what}")
         return found
 
-    async def _receipt(self, w3: Client, transaction: bytes) -> Receipt | None:
-        found: Any  # checked here field by field
-        try:
-            found = await w3.eth.get_transaction_receipt(HexBytes(transaction))
-        except TransactionNotFound:
-            return None
-        if found["blockNumber"] is None:  # some nodes have one for pending transactions, too
-            return None
-        used = _whole(found["gasUsed"])
-        return Receipt(
-            hash=_hash(found["transactionHash"]),
-            ok=_whole(found["status"]) == 1,
-            block=_whole(found["blockNumber"]),
-            block_hash=_hash(found["blockHash"]),
-            fee_used=used,
-            fee_paid=used * await self._price_paid(w3, found),
+    def _read_receipt(self, found: Any) -> tuple[Receipt | None, int | None]:
+        """The receipt without the fee paid, and the price if it is told. Some nodes have one for pending ones, too."""
+        if found is None or found["blockNumber"] is None:
+            return None, None
+        price = found.get("effectiveGasPrice")
+        receipt = Receipt(
+            hash=data(found["transactionHash"], 32),
+            ok=quantity(found["status"]) == 1,
+            block=quantity(found["blockNumber"]),
+            block_hash=data(found["blockHash"], 32),
+            fee_used=quantity(found["gasUsed"]),
+            fee_paid=0,
             events=tuple(event for log in found["logs"] if (event := self._event(log)) is not None),
         )
+        return receipt, None if price is None else quantity(price)
 
-    async def _price_paid(self, w3: Client, receipt: Any) -> int:
-        """Chains before EIP-1559 need not tell it in the receipt."""
-        if "effectiveGasPrice" in receipt:
-            return _whole(receipt["effectiveGasPrice"])
-        found: Any = await w3.eth.get_transaction(receipt["transactionHash"])
-        return _whole(found["gasPrice"])
-
-    async def _logs(self, first: int, last: int, w3: Client) -> list[VaultLog]:
-        wanted: FilterParams = {
-            "address": _evm(self.rail.vault),
-            "fromBlock": _number(first),
-            "toBlock": _number(last),
-        }
-        found = []
-        for log in await w3.eth.get_logs(wanted):
+    def _read_logs(self, found: Any) -> list[VaultLog]:
+        if not isinstance(found, list):
+            raise TypeError("not a list")
+        logs = []
+        for log in found:
             event = self._event(log)
             if event is not None:
-                where = (_whole(log["blockNumber"]), _hash(log["blockHash"]), _hash(log["transactionHash"]))
-                found.append(VaultLog(event, *where))
-        return found
+                where = (quantity(log["blockNumber"]), data(log["blockHash"], 32), data(log["transactionHash"], 32))
+                logs.append(VaultLog(event, *where))
+        return logs
 
     def _event(self, log: Any) -> VaultEvent | None:
         """The vault's event in a log; None for other contracts' and unknown ones."""
-        if Address.parse(log["address"]) != self.rail.vault:
+        if Address(data(log["address"], 20)) != self.rail.vault:
             return None
-        return abi.decode_event([bytes(topic) for topic in log["topics"]], bytes(log["data"]))
-
-    def _params(self, call: Call, sender: Address) -> TxParams:
-        return {
-            "from": _evm(sender),
-            "to": _evm(call.to),
-            "data": HexBytes(call.data),
-            "value": call.value,  # type: ignore[typeddict-item]  # web3's Wei is a NewType of int
-        }
+        return abi.decode_event([data(topic, 32) for topic in log["topics"]], data(log["data"]))
 
     def _bounded(self, fee: Fee) -> Fee:
         bound = self._settings.max_fee
@@ -353,23 +327,13 @@ def _refusal(error: RpcError) -> ChainError:
     return ChainAnswerError(f"the chain answers: {text or 'an error without a text'}")
 
 
-def _whole(value: object) -> int:
-    if type(value) is not int or value < 0:
-        raise ValueError("not a quantity")
-    return value
+def _read_block(found: Any) -> Block:
+    return Block(quantity(found["number"]), data(found["hash"], 32), quantity(found["timestamp"]))
 
 
-def _hash(value: object) -> bytes:
-    if not isinstance(value, bytes) or len(value) != 32:
-        raise ValueError("not a 32-byte hash")
-    return bytes(value)
+def _parameters(call: Call, sender: Address) -> dict[str, str]:
+    return {"from": sender.evm, "to": call.to.evm, "data": _hex(call.data), "value": hex(call.value)}
 
 
-def _evm(address: Address) -> Any:
-    """web3 types an address as a NewType of str."""
-    return address.evm
-
-
-def _number(number: int) -> Any:
-    """web3 types a block's number as a NewType of int."""
-    return number
+def _hex(raw: bytes) -> str:
+    return "0x" + raw.hex()

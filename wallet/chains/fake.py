@@ -72,7 +72,7 @@ class FakeChain(VaultCalls):
         super().__init__(Rail(f"eip155:{chain_id}", chain_id, VAULT_ADDRESS, token), BTT, TOKEN_ADDRESS)
         self.finality = finality
         self.max_fee = max_fee
-        self.price = 1
+        self.price = 1000
         """Native units per unit of work that the network asks for now."""
         self.automine = False
         self.hook: Callable[[str], None] = lambda question: None
