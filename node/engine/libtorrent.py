@@ -1,7 +1,7 @@
 """The engine port over libtorrent: `node.engine._native` on one side, asyncio on the other.
 
 libtorrent's threads wake the loop through an eventfd. At full speed that would be thousands of times a second, so the
-reader is put to rest for `REST` after each drain: byte counts coalesce meanwhile, and Python is called at most 250
+reader is put to rest for `REST` after each drain: byte counts coalesce meanwhile, and Python is called at most 100
 times a second whatever the line carries. `FLUSH` picks up counts too small to wake anybody.
 """
 
@@ -34,7 +34,7 @@ from node.ports.engine import (
 if TYPE_CHECKING:  # a name of the stub, not of the compiled module
     from node.engine._native import Event
 
-REST = 0.004
+REST = 0.01
 FLUSH = 0.1
 ANSWER_TIMEOUT = 60.0
 LISTEN_TIMEOUT = 10.0

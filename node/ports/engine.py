@@ -81,7 +81,7 @@ class EngineSettings:
     pex: bool = True
     encryption: bool = True
     several_connections_per_ip: bool = False
-    notify_bytes: int = 256 * 1024
+    notify_bytes: int = 1024 * 1024
     """A peer's byte counter wakes the event stream after this many new bytes at the latest."""
     hello: bytes = b""
     """Bencoded value of the `btt` key in the extension handshake; empty: the extension is not offered at all."""

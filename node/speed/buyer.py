@@ -4,7 +4,7 @@ Theory. The buyer meters what it receives exactly as the seller meters what it s
 have passed their hash. It pays late rather than early, but never so late that the seller must stop: a cheque goes out
 
 * when a quantum is payable, at most every `MIN_INTERVAL` (at high rates a cheque then covers several quanta),
-* earlier, as soon as half of the credit is in use and an eighth of it is payable,
+* earlier, when half of the credit is in use and an eighth of it is payable; at three quarters without the pause,
 * for everything payable at the end of the download, or when the connection opens with old debts.
 
 Cheques are cumulative per payee. `owed` is what we acknowledge, `issued` what we have signed; both only grow. Nothing
@@ -28,7 +28,7 @@ from wallet.amount import MIB, cost
 from wallet.cheque import Cheque, Rail, SignedCheque, bid_digest, verify_cheque
 from wallet.errors import BadSignatureError
 
-MIN_INTERVAL = 0.05
+MIN_INTERVAL = 0.1
 """Seconds between two cheques to one payee, unless credit runs short."""
 
 MIN_QUANTUM = 16 * 1024
@@ -348,8 +348,10 @@ class BuyerSession:
             return True
         credit = cost(self.credit, self._price)
         at_stake = account.metered - account.issued
-        if at_stake * 2 >= credit and due * 8 >= min(credit, self._quantum_value * 8):
-            return True
+        in_use = at_stake * 4
+        if in_use >= credit * 3 or (in_use >= credit * 2 and now.mono >= account.last_issued_at + MIN_INTERVAL):
+            # A cheque for less than this would cost more work than it buys room.
+            return due * 8 >= min(credit, self._quantum_value * 8)
         if at_stake + cost(MIN_QUANTUM, self._price) > credit:
             return True
         return due >= self._quantum_value and now.mono >= account.last_issued_at + MIN_INTERVAL

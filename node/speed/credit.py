@@ -31,8 +31,8 @@ class CreditPolicy:
 
     newcomer: int = MIB
     quantum: int = MIB
-    cap: int = 64 * MIB
-    round_trip_ms: int = 250
+    cap: int = 256 * MIB
+    round_trip_ms: int = 500
 
     def __post_init__(self) -> None:
         if not 0 < self.newcomer <= self.cap or self.quantum < 1 or self.round_trip_ms < 0:

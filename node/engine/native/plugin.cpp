@@ -127,6 +127,9 @@ bool PeerPlugin::on_request(lt::peer_request const& request) {
     auto const peer = handle_.native_handle();
     // While choked, libtorrent rejects every request itself: our sessions have no allowed-fast set.
     if (!peer || handle_.is_choked()) return false;
+    // Far from the limit an upper bound will do: counting the queue for each request would be quadratic.
+    auto const at_most = peer->num_reading_bytes() + std::int64_t(request_queue(*peer).size()) * max_block;
+    if (held_.empty() && admits(request, at_most)) return false;
     auto const promised = promised_bytes(*peer);
     if (held_.empty() && admits(request, promised)) return false;
     if (held_.size() >= max_held) {
@@ -176,7 +179,7 @@ bool PeerPlugin::is_servable(lt::peer_request const& request) {
     auto const info = torrent.torrent_file();
     if (!info || request.piece < lt::piece_index_t(0) || request.piece >= info->end_piece()) return false;
     auto const size = info->piece_size(request.piece);
-    return request.start >= 0 && request.start < size && request.length > 0 && request.length <= 0x4000 &&
+    return request.start >= 0 && request.start < size && request.length > 0 && request.length <= max_block &&
            request.start + request.length <= size && torrent.have_piece(request.piece);
 }
 
@@ -282,18 +285,23 @@ void PeerPlugin::set_allowance(std::int64_t const mark) {
     release_held();
 }
 
-void PeerPlugin::set_class(std::int64_t const new_class, bool const reserved) {
+void PeerPlugin::set_class(std::int64_t const new_class, lt::counters& counters) {
     if (gone_ || new_class == class_) return;
     auto const peer = handle_.native_handle();
     if (!peer) return;
-    // libtorrent counts unchoked peers, but not those that ignore the slots: change sides only while choked.
-    bool const was_unchoked = !handle_.is_choked();
-    if (was_unchoked && reserved != handle_.ignore_unchoke_slots()) handle_.choke_this_peer();
+    bool const was_reserved = handle_.ignore_unchoke_slots();
     if (class_ >= 0) remove_class(*peer, lt::peer_class_t(std::uint32_t(class_)));
     class_ = new_class;
     if (class_ >= 0) add_class(*peer, lt::peer_class_t(std::uint32_t(class_)));
-    if (was_unchoked && handle_.is_choked()) handle_.maybe_unchoke_this_peer();
-    if (!was_unchoked && reserved && handle_.is_peer_interested()) handle_.maybe_unchoke_this_peer();
+    bool const reserved = handle_.ignore_unchoke_slots();
+    if (reserved == was_reserved) return;
+    if (!handle_.is_choked()) {
+        // libtorrent counts the unchoked peers that hold a slot. Choking around the change would keep that count right
+        // too, but throw the peer's pipeline away.
+        counters.inc_stats_counter(lt::counters::num_peers_up_unchoked, reserved ? -1 : 1);
+    } else if (reserved && handle_.is_peer_interested()) {
+        handle_.maybe_unchoke_this_peer();
+    }
 }
 
 void PeerPlugin::choke() {

@@ -6,6 +6,7 @@
 #include <libtorrent/extensions.hpp>
 #include <libtorrent/peer_connection_handle.hpp>
 #include <libtorrent/peer_request.hpp>
+#include <libtorrent/performance_counters.hpp>
 
 #include <cstdint>
 #include <deque>
@@ -26,6 +27,7 @@ constexpr int message_id = 40;            // ours in the BEP 10 handshake; every
 constexpr int max_message = 64 * 1024;    // bytes of one body
 constexpr int max_hello = 4 * 1024;       // bytes of the peer's bencoded `btt` value
 constexpr std::size_t max_outstanding = 1 << 18;
+constexpr std::int64_t max_block = 0x4000;  // libtorrent refuses longer requests
 constexpr std::size_t max_held = 4096;
 constexpr std::int64_t unlimited = std::numeric_limits<std::int64_t>::max();
 
@@ -71,7 +73,7 @@ public:
     // commands, on the network thread
     void send(std::string const& body, std::int64_t tag);
     void set_allowance(std::int64_t mark);
-    void set_class(std::int64_t new_class, bool reserved);
+    void set_class(std::int64_t new_class, lt::counters& counters);
     void choke();
     void unchoke();
     void disconnect();

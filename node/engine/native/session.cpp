@@ -297,7 +297,10 @@ std::int64_t Session::class_for(peer_id_t const peer, int const priority, int co
 void Session::set_upload(peer_id_t const peer, int const priority, int const limit, bool const reserved) {
     if (!core_->find(peer)) return;
     auto const id = class_for(peer, priority, limit, reserved);
-    with_peer(peer, [id, reserved](PeerPlugin& plugin) { plugin.set_class(id, reserved); });
+    with_peer(peer, [id, native = session().native_handle()](PeerPlugin& plugin) {
+        lt::aux::session_interface& counted = *native;
+        plugin.set_class(id, counted.stats_counters());
+    });
 }
 
 void Session::set_allowance(peer_id_t const peer, std::int64_t const mark) {
