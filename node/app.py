@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 import signal
+import sys
 from collections.abc import Callable
 
 from config.errors import ConfigError
@@ -17,7 +18,7 @@ from node.engine.libtorrent import LibtorrentEngine
 from node.http.api import Api
 from node.http.server import ApiServer, load_token
 from node.ports.engine import EngineSettings
-from node.services.budget import Budget, SpendCaps, TorrentTerms
+from node.services.budget import Budget, TorrentTerms
 from node.services.payments import Payments, PaymentSettings
 from node.services.settlement import Settlement, SettlementSettings
 from node.services.torrents import Torrents
@@ -30,8 +31,11 @@ from wallet.amount import Token, parse_amount
 from wallet.chains.evm import EvmChain, EvmSettings
 from wallet.cheque import Rail
 from wallet.keys import PrivateKey
+from wallet.limits import SpendLimits
 
 log = logging.getLogger(__name__)
+
+SAFE_RECURSION = 2000
 
 
 def rail_of(settings: Settings, network: Network) -> Rail:
@@ -97,7 +101,8 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey) -> Daemon:
     store = await open_store(paths.database, paths.highwater)
     engine = LibtorrentEngine(engine_settings(settings, rail))
     vault = VaultView({rail.id: chain}, store=store, own=key.address, now=clock.now)
-    budget = Budget(SpendCaps(speed.per_torrent, speed.per_day, speed.total), store=store, vault=vault, clock=clock)
+    limits = SpendLimits(None, speed.per_torrent, speed.per_day, speed.total, rail.token)
+    budget = Budget(limits, store=store, vault=vault, clock=clock)
     payments = Payments(
         PaymentSettings(
             rails={rail.id: rail},
@@ -163,6 +168,8 @@ def serve(settings: Settings, paths: Paths, key: PrivateKey, ready: Callable[[st
     logging.basicConfig(
         level=settings.log.level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", datefmt="%H:%M:%S"
     )
+    # py_ecc, which web3 imports, raises Python's recursion limit so far that hostile JSON could overrun the stack.
+    sys.setrecursionlimit(SAFE_RECURSION)
     for noisy in ("web3", "urllib3", "aiohttp.access", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     asyncio.run(_serve(settings, paths, key, ready))

@@ -86,6 +86,23 @@ def change_password(shell: Shell) -> None:
     shell.show({"changed": True}, lambda: shell.console.print("changed"))
 
 
+@wallet.command("reconcile")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+@catches
+def reconcile(shell: Shell, yes: bool) -> None:
+    """Go on with a restored database. Each payee's receipt then shows what was signed before anything new is."""
+    from node.store import accept_rollback  # loads SQLAlchemy
+
+    if not yes:
+        click.confirm("The newer database is lost for good, and this one shall be used?", abort=True, err=True)
+    accounts = accept_rollback(shell.paths.database, shell.paths.highwater)
+    shell.show(
+        {"accounts": accounts},
+        lambda: shell.console.print(f"accepted; {accounts} payees will be asked for their receipts first"),
+    )
+
+
 @click.group()
 def vault() -> None:
     """The deposit that covers your cheques."""

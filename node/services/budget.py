@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from node.ports.clock import Clock
 from node.ports.engine import PeerId, TorrentId
 from node.ports.store import Store
 from node.services.vault import VaultView
 from node.speed.bidder import Cap, NoBid, Plan, Purse
+from wallet.errors import LimitError
+from wallet.limits import SpendLimits, Spent
 
 DAY = 86_400
-
-
-@dataclass(frozen=True, slots=True)
-class SpendCaps:
-    """In token units; None = no such cap."""
-
-    per_torrent: int | None = None
-    per_day: int | None = None
-    total: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +27,7 @@ class TorrentTerms:
 class Budget:
     """Plans bids within the user's caps and the vault's deposit. `on_the_way` is owed but not signed yet."""
 
-    def __init__(self, caps: SpendCaps, *, store: Store, vault: VaultView, clock: Clock) -> None:
+    def __init__(self, caps: SpendLimits, *, store: Store, vault: VaultView, clock: Clock) -> None:
         self.caps = caps
         self.terms: dict[TorrentId, TorrentTerms] = {}
         self._store = store
@@ -76,6 +69,27 @@ class Budget:
             everywhere=everywhere,
             this_torrent=this_torrent,
         )
+
+    async def authorise(self, growth: Mapping[TorrentId, int]) -> None:
+        """The last check, before a cheque is signed: growth by torrent against what is durable. Raises `LimitError`.
+
+        Bids keep within the limits by themselves; this holds whatever they promised.
+        """
+        spending = await self._store.spent(self._clock.wall() // DAY)
+        everything = 0
+        for torrent, amount in growth.items():
+            terms = self.terms.get(torrent, TorrentTerms())
+            budgets = [b for b in (terms.budget, self.caps.per_torrent) if b is not None]
+            limits = replace(self.caps, per_torrent=min(budgets) if budgets else None)
+            spent = Spent(
+                torrent=await self._store.spent_on(torrent),
+                today=spending.today + everything,
+                total=spending.total + everything,
+            )
+            allowance = limits.check(spent, amount)
+            if allowance.binding is not None:
+                raise LimitError(f"a cheque would exceed your {allowance.binding.value} limit", allowance.binding)
+            everything += amount
 
     def spent(self, peer: PeerId, torrent: TorrentId, amount: int) -> bool:
         """Connection `peer` owes `amount` more; says whether its bid should be renewed."""

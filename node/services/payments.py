@@ -32,7 +32,7 @@ from node.ports.engine import (
     UploadPolicy,
     UploadStalled,
 )
-from node.ports.store import Direction, IssuedCheque, ReceivedCheque, Store, StoreError, Transfer
+from node.ports.store import Counterparty, Direction, IssuedCheque, ReceivedCheque, Role, Store, StoreError, Transfer
 from node.ports.store import IssueCheque as StoredIssue
 from node.services.budget import Budget, TorrentTerms
 from node.services.trades import AccountKey, BuyerBook, LastWord, Trade, Trades
@@ -61,7 +61,7 @@ from node.speed.seller import SellerSession, SellerTerms
 from wallet.address import Address
 from wallet.chains.base import ChainError
 from wallet.cheque import Cheque, Rail, sign_cheque
-from wallet.errors import WalletError
+from wallet.errors import LimitError, WalletError
 from wallet.keys import PrivateKey
 
 log = logging.getLogger(__name__)
@@ -434,7 +434,12 @@ class Payments:
             stored = await self._store.issued(key[0], self._key.address, key[1])
             account = BuyerAccount()
             if stored is not None:
-                account = BuyerAccount(owed=stored.owed, issued=stored.cumulative, signature=stored.signature)
+                account = BuyerAccount(
+                    owed=stored.owed,
+                    issued=stored.cumulative,
+                    signature=stored.signature,
+                    unproven=stored.needs_reconcile,
+                )
             book = self.trades.buyers.setdefault(key, BuyerBook(account))
         return book
 
@@ -445,6 +450,12 @@ class Payments:
         book = self.trades.buyers[key]
         spent, book.pending = book.pending, {}
         wall = self._clock.wall()
+        try:
+            await self._budget.authorise(spent)
+        except LimitError as error:
+            self._undo_pending(book, spent)
+            self._run(trade, buyer.issue_refused(str(error)))
+            return
         signed = sign_cheque(buyer.rail, Cheque(self._key.address, key[1], order.cumulative), self._key)
         cheque = IssuedCheque(
             rail=order.rail,
@@ -460,8 +471,7 @@ class Payments:
                 StoredIssue(cheque=cheque, amount=order.amount, spent=spent, day=wall // DAY)
             )
         except (StoreError, WalletError) as error:
-            for torrent, amount in spent.items():
-                book.pending[torrent] = book.pending.get(torrent, 0) + amount
+            self._undo_pending(book, spent)
             self._run(trade, buyer.issue_refused(f"no cheque: {error}"))
             raise
         self._budget.committed(spent)
@@ -470,10 +480,15 @@ class Payments:
         if not trade.gone:
             self._touch(trade)
 
+    @staticmethod
+    def _undo_pending(book: BuyerBook, spent: Mapping[TorrentId, int]) -> None:
+        for torrent, amount in spent.items():
+            book.pending[torrent] = book.pending.get(torrent, 0) + amount
+
     async def _raise_floor(self, trade: Trade, order: RaiseFloor) -> None:
         if trade.buyer is None or trade.buyer.ask is None:
             return
-        log.warning("payee %s shows a cheque we had forgotten: accepted as floor", trade.buyer.ask.payee)
+        log.warning("cheques to %s: its receipt is the floor now", trade.buyer.ask.payee)
         await self._store.raise_issued_floor(
             IssuedCheque(
                 rail=order.rail,
@@ -550,7 +565,20 @@ class Payments:
     # --- history -----------------------------------------------------------------------------------------------------
 
     async def _keep(self, trade: Trade) -> None:
-        """A connection ended: keep what it earned, owed and moved."""
+        """A connection ended: keep what it earned, owed and moved, and whom we met."""
+        for key, role in ((trade.seller_key, Role.PAYER), (trade.buyer_key, Role.PAYEE)):
+            if key is not None:
+                await self._store.save_counterparty(
+                    Counterparty(
+                        rail=key[0],
+                        address=key[1],
+                        role=role,
+                        first_seen=trade.opened_at,
+                        last_seen=self._clock.wall(),
+                        host=trade.host,
+                        port=trade.port,
+                    )
+                )
         transfers = []
         if trade.seller and trade.seller_key:
             account = self.trades.sellers[trade.seller_key]

@@ -21,7 +21,9 @@ from wallet.chains.base import (
     CashedCheque,
     ChainAdapter,
     ChainError,
+    Deposited,
     Receipt,
+    Withdrawn,
 )
 from wallet.cheque import Cheque, SignedCheque
 from wallet.keys import PrivateKey
@@ -111,11 +113,11 @@ class Settlement:
 
     async def plan(self) -> Plan:
         """The cheques that would be cashed now, and whether it pays. Raises `ChainError`."""
-        rail = self._chain.rail.id
-        held = [c for c in await self._store.all_received() if c.rail == rail and c.uncashed > 0]
-        held.sort(key=lambda cheque: -cheque.uncashed)
+        held = await self._held()
+        if await self._observe(held):
+            held = await self._held()
         coverable = []
-        for cheque in held[:MAX_BATCH]:
+        for cheque in held:
             available = await self._chain.available(cheque.payer, cheque.payee)
             if available > 0:
                 coverable.append((cheque, min(available, cheque.uncashed)))
@@ -126,6 +128,12 @@ class Settlement:
         fee = await self._chain.estimate(self._cash_call(cheques), self._key.address)
         # Both are BTT on this rail, so they can be compared.
         return Plan(cheques, value, fee.total, fee.total * 1000 <= value * self._settings.fee_permille)
+
+    async def _held(self) -> list[ReceivedCheque]:
+        """Cheques with something left to cash, the largest first; at most one batch."""
+        rail = self._chain.rail.id
+        held = [c for c in await self._store.all_received() if c.rail == rail and c.uncashed > 0]
+        return sorted(held, key=lambda cheque: -cheque.uncashed)[:MAX_BATCH]
 
     async def cash(self, plan: Plan) -> Done | None:
         """Cash the cheques of a plan; None when there are none. Raises `ChainError`, `TimeoutError`."""
@@ -171,24 +179,52 @@ class Settlement:
 
     async def _book(self, intent: Intent, receipt: Receipt) -> None:
         """Final: let the books follow. Booking the same transaction twice changes nothing."""
-        if intent.state is not IntentState.FINAL or intent.call.method != "cashMany":
+        if intent.state is not IntentState.FINAL:
             return
         missing = {(e.payer, e.payee): e.missing for e in receipt.events if isinstance(e, BouncedCheque)}
-        cashed = []
-        for event in receipt.events:
-            if isinstance(event, CashedCheque):
-                paid_out = await self._chain.paid_out(event.payer, event.payee)
-                cashed.append(Cashed(event.payer, event.payee, paid_out, missing.get((event.payer, event.payee), 0)))
-        fee = Entry(
-            rail=intent.rail,
-            debit=Account.FEES,
-            credit=Account.WALLET,
-            amount=receipt.fee_paid,
-            ref=receipt.hash.hex(),
-            memo=intent.call.text,
-        )
-        await self._store.mark_cashed(
-            CashReceipt(
-                rail=intent.rail, transaction=receipt.hash.hex(), cashed=cashed, entries=(fee,), now=self._wall()
+        touched = {(e.payer, e.payee) for e in receipt.events if isinstance(e, CashedCheque)} | missing.keys()
+        cashed = [
+            Cashed(payer, payee, await self._chain.paid_out(payer, payee), missing.get((payer, payee), 0))
+            for payer, payee in sorted(touched)
+            if payee == self._key.address
+        ]
+        transaction = receipt.hash.hex()
+        entries = [
+            Entry(
+                rail=intent.rail,
+                debit=Account.FEES,
+                credit=Account.WALLET,
+                amount=receipt.fee_paid,
+                token=self._chain.native.symbol if self._chain.native != self._chain.rail.token else "",
+                ref=transaction,
+                memo=intent.call.text,
             )
+        ]
+        for event in receipt.events:
+            if isinstance(event, Deposited) and event.payer == self._key.address:
+                entries.append(self._moved(Account.VAULT, Account.WALLET, event.amount, transaction, "deposit"))
+            if isinstance(event, Withdrawn) and event.payer == self._key.address:
+                entries.append(self._moved(Account.WALLET, Account.VAULT, event.amount, transaction, "withdrawal"))
+        await self._store.mark_cashed(
+            CashReceipt(rail=intent.rail, transaction=transaction, cashed=cashed, entries=entries, now=self._wall())
         )
+
+    def _moved(self, debit: Account, credit: Account, amount: int, transaction: str, memo: str) -> Entry:
+        return Entry(rail=self._chain.rail.id, debit=debit, credit=credit, amount=amount, ref=transaction, memo=memo)
+
+    async def _observe(self, held: Sequence[ReceivedCheque]) -> bool:
+        """Book payouts that the chain shows and our books miss: a crash before booking, or a cheque that somebody else
+        handed in for us. Returns whether there were any."""
+        found = False
+        for cheque in held:
+            paid_out = await self._chain.paid_out(cheque.payer, cheque.payee)
+            if paid_out > cheque.cashed:
+                found = await self._store.mark_cashed(
+                    CashReceipt(
+                        rail=cheque.rail,
+                        transaction=f"seen:{cheque.payer}:{paid_out}",
+                        cashed=[Cashed(cheque.payer, cheque.payee, paid_out, 0)],
+                        now=self._wall(),
+                    )
+                )
+        return found

@@ -48,6 +48,8 @@ class BuyerAccount:
     signature: bytes = b""
     acknowledged: int = 0
     metered: int = 0
+    unproven: bool = False
+    """A restored database may have forgotten cheques to this payee: its first receipt tells."""
     issuing: bool = False
     last_issued_at: float = float("-inf")
 
@@ -288,6 +290,10 @@ class BuyerSession:
             account.issued, account.signature = receipt.cumulative, receipt.signature
             account.owed = max(account.owed, receipt.cumulative)
             account.metered = max(account.metered, receipt.cumulative)
+        elif account.unproven:
+            # It claims no more than we remember. Were that a lie, only its own claim would shrink.
+            outputs.append(RaiseFloor(rail.id, account.issued, account.signature))
+        account.unproven = False
         ours = self.meter.at(receipt.mark)
         if ours is not None and not self.disputed and (ours.bytes, ours.amount) != (receipt.priced, receipt.amount):
             self.disputed = True

@@ -315,6 +315,18 @@ def test_a_payer_with_an_old_database_learns_its_highest_cheque_from_its_own_sig
     assert pair.account.accepted == 5 * 10**18 + cost(4 * MIB, PRICE)
 
 
+def test_a_restored_database_pays_again_once_the_payee_has_shown_its_receipt() -> None:
+    signed = sign_cheque(RAIL, Cheque(PAYER_KEY.address, PAYEE_KEY.address, 10**18), PAYER_KEY)
+    known = SellerAccount(CreditPolicy(), earned=10**18, accepted=10**18, signature=signed.signature)
+    account = BuyerAccount(issued=10**18, signature=signed.signature, unproven=True)
+    pair = Pair(seller_account=known, buyer_account=account)
+    pair.open()
+    assert pair.floors == [10**18]
+    pair.download(4 * MIB)
+    pair.finish()
+    assert pair.account.accepted == 10**18 + cost(4 * MIB, PRICE)
+
+
 def test_a_seller_that_invents_a_higher_cheque_is_not_believed() -> None:
     known = SellerAccount(CreditPolicy(), earned=5 * 10**18, accepted=5 * 10**18, signature=b"\x22" * 64 + b"\x1c")
     pair = Pair(seller_account=known)
