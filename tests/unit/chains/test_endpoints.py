@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
@@ -196,3 +198,10 @@ async def test_secrets_in_urls_are_in_no_text_and_no_log(
     assert isinstance(found[0], ChainError) == bool(failure)
     assert "s3cret" not in repr(found) + str(found[0])
     assert "s3cret" not in caplog.text
+
+
+def test_the_recursion_limit_of_the_process_stays() -> None:
+    """A high one, which some Ethereum libraries set, lets nested JSON from anywhere overflow the C stack."""
+    program = "import sys, wallet.chains.evm; print(sys.getrecursionlimit())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(done.stdout) <= 1000
