@@ -101,6 +101,18 @@ def recover(digest: bytes, signature: bytes) -> Address:
     return _address_of(key)
 
 
+def compact_signature(signature: bytes) -> tuple[bytes, bytes]:
+    """EIP-2098: r, and s with v - 27 in its highest bit, 32 bytes each. Raises `BadSignatureError`."""
+    if len(signature) != SIGNATURE_BYTES or signature[64] not in (27, 28) or signature[32] & 0x80:
+        raise BadSignatureError("signature: no canonical 65 bytes, so there is no compact form")
+    return signature[:32], bytes((signature[32] | (signature[64] - 27) << 7,)) + signature[33:64]
+
+
+def expand_signature(r: bytes, vs: bytes) -> bytes:
+    """The 65 bytes of which `compact_signature` made `r` and `vs`."""
+    return r + bytes((vs[0] & 0x7F,)) + vs[1:] + bytes((27 + (vs[0] >> 7),))
+
+
 def _address_of(key: coincurve.PublicKey) -> Address:
     return Address(keccak256(key.format(compressed=False)[1:])[12:])
 

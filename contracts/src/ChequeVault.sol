@@ -5,9 +5,25 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
-import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol";
+
+/// @dev Two 128-bit amounts in one storage slot, read and written together.
+type Pair is uint256;
+
+using {first, second} for Pair;
+
+function pair(uint256 first_, uint256 second_) pure returns (Pair) {
+    return Pair.wrap((second_ << 128) | first_);
+}
+
+function first(Pair self) pure returns (uint256) {
+    return uint128(Pair.unwrap(self));
+}
+
+function second(Pair self) pure returns (uint256) {
+    return Pair.unwrap(self) >> 128;
+}
 
 /// @title Everybody's deposits in one token, drawn on by signed cumulative cheques.
 ///
@@ -42,10 +58,11 @@ contract ChequeVault is ReentrancyGuard {
         uint256 cumulativePayout;
     }
 
-    /// @dev `signature`: 65 bytes r, s, v over the cheque's EIP-712 digest; low s, v 27 or 28.
+    /// @dev The signature in EIP-2098's compact form, 64 bytes in all: `vs` is s with v - 27 in its highest bit.
     struct SignedCheque {
         Cheque cheque;
-        bytes signature;
+        bytes32 r;
+        bytes32 vs;
     }
 
     /// @notice Why a cheque was not even tried. `None` stands for no objection.
@@ -57,16 +74,9 @@ contract ChequeVault is ReentrancyGuard {
         BadSignature
     }
 
-    /// @dev One slot: cashing reads and writes it once. `balance` includes `locked`, the sum of the payer's locks.
-    struct Account {
-        uint128 balance;
-        uint128 locked;
-    }
-
-    /// @dev One slot: what a payer has paid to one payee so far, and what it keeps locked for it.
-    struct Tab {
-        uint128 paidOut;
-        uint128 locked;
+    /// @dev A storage place that can be pointed to.
+    struct Box {
+        Pair pair;
     }
 
     /// @dev One slot: `amount` may be withdrawn from time `readyAt`; no notice where `amount` is 0.
@@ -98,9 +108,11 @@ contract ChequeVault is ReentrancyGuard {
     /// @notice Seconds between the wish to take money out and the moment it may leave.
     uint256 public immutable noticePeriod;
 
-    mapping(address payer => Account) private _accounts;
+    /// @dev A payer's whole balance, and how much of it is locked for payees.
+    mapping(address payer => Box) private _accounts;
     mapping(address payer => Notice) private _notices;
-    mapping(address payer => mapping(address payee => Tab)) private _tabs;
+    /// @dev What a payer has paid to a payee so far, and what it keeps locked for it.
+    mapping(address payer => mapping(address payee => Box)) private _tabs;
     mapping(address payer => mapping(address payee => uint256)) private _unlockableAt;
     mapping(address payer => mapping(address key => HotKey)) private _hotKeys;
 
@@ -149,7 +161,7 @@ contract ChequeVault is ReentrancyGuard {
 
     /// @notice Add `amount` of the caller's tokens to `payer`'s balance. What arrives counts, not what was sent.
     function depositFor(address payer, uint256 amount) public nonReentrant {
-        if (payer == address(0)) revert BadAddress(payer);
+        if (payer == address(0) || payer == address(this)) revert BadAddress(payer);
         uint256 before = token.balanceOf(address(this));
         token.safeTransferFrom(msg.sender, address(this), amount);
         uint256 arrived = token.balanceOf(address(this)).toUint128() - before;
@@ -162,7 +174,7 @@ contract ChequeVault is ReentrancyGuard {
 
     /// @notice Announce a withdrawal of `amount`, or of all where it is more than all. Replaces an earlier notice.
     function giveNotice(uint256 amount) external {
-        amount = Math.min(amount, _accounts[msg.sender].balance);
+        amount = _min(amount, _accounts[msg.sender].pair.first());
         if (amount == 0) revert NothingThere();
         uint256 readyAt = block.timestamp + noticePeriod;
         _notices[msg.sender] = Notice(amount.toUint128(), readyAt.toUint64());
@@ -181,11 +193,11 @@ contract ChequeVault is ReentrancyGuard {
         Notice memory notice_ = _notices[msg.sender];
         if (notice_.amount == 0) revert NothingThere();
         if (block.timestamp < notice_.readyAt) revert NotYet(notice_.readyAt);
-        Account storage account = _accounts[msg.sender];
-        amount = Math.min(notice_.amount, account.balance - account.locked);
+        Pair account = _accounts[msg.sender].pair;
+        amount = _min(notice_.amount, account.first() - account.second());
         if (amount == 0) revert NothingThere();
         delete _notices[msg.sender];
-        account.balance -= uint128(amount);
+        _accounts[msg.sender].pair = pair(account.first() - amount, account.second());
         emit Withdrawn(msg.sender, to, amount);
         token.safeTransfer(to, amount);
     }
@@ -196,19 +208,19 @@ contract ChequeVault is ReentrancyGuard {
     function lock(address payee, uint256 amount) external {
         if (payee == address(0) || payee == msg.sender) revert BadAddress(payee);
         if (amount == 0) revert NothingThere();
-        Account storage account = _accounts[msg.sender];
-        Tab storage tab = _tabs[msg.sender][payee];
-        uint256 free = account.balance - account.locked;
+        Pair account = _accounts[msg.sender].pair;
+        Pair tab = _tabs[msg.sender][payee].pair;
+        uint256 free = account.first() - account.second();
         if (amount > free) revert NotCovered(free, amount);
-        account.locked += uint128(amount);
-        tab.locked += uint128(amount);
+        _accounts[msg.sender].pair = pair(account.first(), account.second() + amount);
+        _tabs[msg.sender][payee].pair = pair(tab.first(), tab.second() + amount);
         delete _unlockableAt[msg.sender][payee];
-        emit Locked(msg.sender, payee, amount, tab.locked);
+        emit Locked(msg.sender, payee, amount, tab.second() + amount);
     }
 
     /// @notice Announce that the caller wants to free what it has locked for `payee`.
     function requestUnlock(address payee) external {
-        if (_tabs[msg.sender][payee].locked == 0) revert NothingThere();
+        if (_tabs[msg.sender][payee].pair.second() == 0) revert NothingThere();
         uint256 readyAt = block.timestamp + noticePeriod;
         _unlockableAt[msg.sender][payee] = readyAt;
         emit UnlockRequested(msg.sender, payee, readyAt);
@@ -216,14 +228,15 @@ contract ChequeVault is ReentrancyGuard {
 
     /// @notice Free what is still locked for `payee`, once `noticePeriod` has passed since the request.
     function unlock(address payee) external returns (uint256 amount) {
-        Tab storage tab = _tabs[msg.sender][payee];
+        Pair account = _accounts[msg.sender].pair;
+        Pair tab = _tabs[msg.sender][payee].pair;
         uint256 readyAt = _unlockableAt[msg.sender][payee];
-        amount = tab.locked;
+        amount = tab.second();
         if (readyAt == 0 || amount == 0) revert NothingThere();
         if (block.timestamp < readyAt) revert NotYet(readyAt);
         delete _unlockableAt[msg.sender][payee];
-        tab.locked = 0;
-        _accounts[msg.sender].locked -= uint128(amount);
+        _accounts[msg.sender].pair = pair(account.first(), account.second() - amount);
+        _tabs[msg.sender][payee].pair = pair(tab.first(), 0);
         emit Unlocked(msg.sender, payee, amount);
     }
 
@@ -234,7 +247,7 @@ contract ChequeVault is ReentrancyGuard {
     function authorise(address hotKey, uint256 cap) external {
         if (hotKey == address(0) || hotKey == msg.sender) revert BadAddress(hotKey);
         HotKey storage key = _hotKeys[msg.sender][hotKey];
-        cap = Math.min(cap, type(uint112).max);
+        cap = _min(cap, type(uint112).max);
         key.cap = uint112(cap);
         key.validUntil = FOREVER;
         emit Authorised(msg.sender, hotKey, cap);
@@ -259,11 +272,13 @@ contract ChequeVault is ReentrancyGuard {
         nonReentrant
         returns (uint256 paid)
     {
+        (address payer, address payee, uint256 cumulative) = (cheque.payer, cheque.payee, cheque.cumulativePayout);
         Reason reason;
-        (reason, paid) = _draw(cheque, signature, recipient, domainSeparator());
+        (bytes32 r, bytes32 vs) = _compact(signature);
+        (reason, paid) = _draw(payer, payee, cumulative, r, vs, recipient, domainSeparator());
         if (reason != Reason.None) revert ChequeRejected(reason);
         if (paid == 0) return 0;
-        if (recipient == address(0)) _credit(cheque.payee, paid);
+        if (recipient == address(0)) _credit(payee, paid);
         else token.safeTransfer(recipient, paid);
     }
 
@@ -276,99 +291,136 @@ contract ChequeVault is ReentrancyGuard {
         address creditor;
         uint256 credit;
         for (uint256 i = 0; i < cheques.length; ++i) {
-            Cheque calldata cheque = cheques[i].cheque;
-            if (credit != 0 && (cheque.payee != creditor || cheque.payer == creditor)) {
+            SignedCheque calldata signed = cheques[i];
+            (address payer, address payee) = (signed.cheque.payer, signed.cheque.payee);
+            if (credit != 0 && (payee != creditor || payer == creditor)) {
                 _credit(creditor, credit);
                 credit = 0;
             }
-            (Reason reason, uint256 drawn) = _draw(cheque, cheques[i].signature, recipient, separator);
+            (Reason reason, uint256 drawn) =
+                _draw(payer, payee, signed.cheque.cumulativePayout, signed.r, signed.vs, recipient, separator);
             if (reason != Reason.None) {
-                emit Rejected(cheque.payer, cheque.payee, reason);
-            } else if (recipient == address(0)) {
-                creditor = cheque.payee;
-                credit += drawn;
+                emit Rejected(payer, payee, reason);
+                continue;
             }
-            paid += drawn;
+            // What was drawn lay in this vault, whose total fits 128 bits; no list is long enough to overflow 256.
+            unchecked {
+                paid += drawn;
+                if (recipient == address(0)) {
+                    creditor = payee;
+                    credit += drawn;
+                }
+            }
         }
         if (credit != 0) _credit(creditor, credit);
         if (recipient != address(0) && paid != 0) token.safeTransfer(recipient, paid);
     }
 
     /// @dev Everything about a cheque except moving the money to the payee's side.
-    function _draw(Cheque calldata cheque, bytes calldata signature, address recipient, bytes32 separator)
-        private
-        returns (Reason reason, uint256 paid)
-    {
-        (address payer, address payee, uint256 cumulative) = (cheque.payer, cheque.payee, cheque.cumulativePayout);
-        if (payee == address(0) || payee == payer) return (Reason.BadPayee, 0);
-        if (recipient == address(this)) return (Reason.BadRecipient, 0);
-        if (recipient != address(0) && recipient != payee && msg.sender != payee) return (Reason.BadRecipient, 0);
-
-        Tab memory tab = _tabs[payer][payee];
-        if (cumulative <= tab.paidOut) return (Reason.NothingNew, 0);
-        uint256 due = cumulative - tab.paidOut;
-
-        address signer = _signer(_digest(separator, cheque), signature);
-        HotKey memory key;
-        if (signer != payer) {
-            key = _hotKeys[payer][signer];
-            if (signer == address(0) || key.validUntil < block.timestamp) return (Reason.BadSignature, 0);
+    function _draw(
+        address payer,
+        address payee,
+        uint256 cumulative,
+        bytes32 r,
+        bytes32 vs,
+        address recipient,
+        bytes32 separator
+    ) private returns (Reason reason, uint256 paid) {
+        if (payee == address(0) || payee == payer || payee == address(this)) return (Reason.BadPayee, 0);
+        if (recipient != address(0) && recipient != payee && (msg.sender != payee || recipient == address(this))) {
+            return (Reason.BadRecipient, 0);
         }
 
-        Account memory account = _accounts[payer];
-        // The paid-out total has 128 bits: what a cheque claims beyond that is never covered.
-        uint256 most = Math.min(cumulative, type(uint128).max) - tab.paidOut;
-        uint256 fromLocked = Math.min(most, tab.locked);
-        uint256 fromFree = Math.min(most - fromLocked, account.balance - account.locked);
-        if (signer != payer) {
-            fromFree = Math.min(fromFree, Math.saturatingSub(key.cap, key.moved));
-            if (fromFree != 0) _hotKeys[payer][signer].moved = uint112(key.moved + fromFree);
+        Box storage tabBox = _tabs[payer][payee];
+        Pair tab = tabBox.pair;
+        if (cumulative <= tab.first()) return (Reason.NothingNew, 0);
+
+        // The zero address stands for a signature that is not canonical or recovers to nobody.
+        (address signer,,) = ECDSA.tryRecover(_digest(separator, payer, payee, cumulative), r, vs);
+        if (signer != payer && (signer == address(0) || _hotKeys[payer][signer].validUntil < block.timestamp)) {
+            return (Reason.BadSignature, 0);
         }
-        paid = fromLocked + fromFree;
-        if (paid != 0) {
-            _tabs[payer][payee] = Tab(uint128(tab.paidOut + paid), uint128(tab.locked - fromLocked));
-            _accounts[payer] = Account(uint128(account.balance - paid), uint128(account.locked - fromLocked));
-            emit Cashed(payer, payee, recipient, cumulative, paid);
+
+        // Nothing below can overflow: each step takes from a 128-bit number at most what is in it.
+        unchecked {
+            Box storage accountBox = _accounts[payer];
+            Pair account = accountBox.pair;
+            // The paid-out total has 128 bits: what a cheque claims beyond that is never covered.
+            uint256 most = _min(cumulative, type(uint128).max) - tab.first();
+            uint256 fromLocked = _min(most, tab.second());
+            uint256 fromFree = _min(most - fromLocked, account.first() - account.second());
+            if (signer != payer) {
+                HotKey storage key = _hotKeys[payer][signer];
+                (uint256 cap, uint256 moved) = (key.cap, key.moved);
+                fromFree = _min(fromFree, cap > moved ? cap - moved : 0);
+                if (fromFree != 0) key.moved = uint112(moved + fromFree);
+            }
+            paid = fromLocked + fromFree;
+            if (paid != 0) {
+                tabBox.pair = pair(tab.first() + paid, tab.second() - fromLocked);
+                accountBox.pair = pair(account.first() - paid, account.second() - fromLocked);
+                emit Cashed(payer, payee, recipient, cumulative, paid);
+            }
+            uint256 missing = cumulative - tab.first() - paid;
+            if (missing != 0) emit Bounced(payer, payee, cumulative, paid, missing);
         }
-        if (paid != due) emit Bounced(payer, payee, cumulative, paid, due - paid);
+    }
+
+    function _min(uint256 a, uint256 b) private pure returns (uint256) {
+        return a < b ? a : b;
     }
 
     function _credit(address payer, uint256 amount) private {
-        _accounts[payer].balance += uint128(amount); // at most what the vault holds, which fits
+        Box storage box = _accounts[payer];
+        box.pair = pair(box.pair.first() + amount, box.pair.second()); // at most what the vault holds: it fits
     }
 
-    /// @dev 0 unless the signature is 65 bytes, canonical (low s, v 27 or 28) and recovers to somebody.
-    function _signer(bytes32 digest_, bytes calldata signature) private pure returns (address signer) {
-        if (signature.length != 65) return address(0);
-        (signer,,) = ECDSA.tryRecover(
-            digest_, uint8(signature[64]), bytes32(signature[0:32]), bytes32(signature[32:64])
-        );
+    /// @dev 65 bytes r, s, v in EIP-2098's form; zeros, which recover to nobody, where they do not fit it.
+    function _compact(bytes calldata signature) private pure returns (bytes32 r, bytes32 vs) {
+        if (signature.length != 65) return (0, 0);
+        uint256 v = uint8(signature[64]);
+        uint256 s = uint256(bytes32(signature[32:64]));
+        if ((v != 27 && v != 28) || s >> 255 != 0) return (0, 0);
+        return (bytes32(signature[0:32]), bytes32(s | ((v - 27) << 255)));
     }
 
-    function _digest(bytes32 separator, Cheque calldata cheque) private pure returns (bytes32) {
-        return MessageHashUtils.toTypedDataHash(
-            separator, keccak256(abi.encode(CHEQUE_TYPE, cheque.payer, cheque.payee, cheque.cumulativePayout))
-        );
+    function _digest(bytes32 separator, address payer, address payee, uint256 cumulative)
+        private
+        pure
+        returns (bytes32)
+    {
+        bytes32 typeHash = CHEQUE_TYPE;
+        bytes32 structHash;
+        // keccak256(abi.encode(...)) without allocating: every cheque of a long list would make memory dearer.
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            mstore(free, typeHash)
+            mstore(add(free, 0x20), payer)
+            mstore(add(free, 0x40), payee)
+            mstore(add(free, 0x60), cumulative)
+            structHash := keccak256(free, 0x80)
+        }
+        return MessageHashUtils.toTypedDataHash(separator, structHash);
     }
 
     // --- views -----------------------------------------------------------------------------------------------------
 
     /// @notice All of a payer's money here, locked and under notice included.
     function balance(address payer) external view returns (uint256) {
-        return _accounts[payer].balance;
+        return _accounts[payer].pair.first();
     }
 
     /// @notice What `payee` has drawn from `payer` so far.
     function paidOut(address payer, address payee) external view returns (uint256) {
-        return _tabs[payer][payee].paidOut;
+        return _tabs[payer][payee].pair.first();
     }
 
     function locked(address payer, address payee) external view returns (uint256) {
-        return _tabs[payer][payee].locked;
+        return _tabs[payer][payee].pair.second();
     }
 
     function lockedTotal(address payer) external view returns (uint256) {
-        return _accounts[payer].locked;
+        return _accounts[payer].pair.second();
     }
 
     /// @notice When `unlock` is possible, in Unix seconds; 0 where no request is pending.
@@ -383,8 +435,8 @@ contract ChequeVault is ReentrancyGuard {
 
     /// @notice What a new cheque signed by the payer itself could draw for `payee` now.
     function available(address payer, address payee) external view returns (uint256) {
-        Account memory account = _accounts[payer];
-        return account.balance - account.locked + _tabs[payer][payee].locked;
+        Pair account = _accounts[payer].pair;
+        return account.first() - account.second() + _tabs[payer][payee].pair.second();
     }
 
     /// @notice How much free money a hot key may move in all, and how much it has moved. Revoked: `cap` is 0.
@@ -402,6 +454,6 @@ contract ChequeVault is ReentrancyGuard {
 
     /// @notice The 32 bytes a cheque's signature is over.
     function digest(Cheque calldata cheque) external view returns (bytes32) {
-        return _digest(domainSeparator(), cheque);
+        return _digest(domainSeparator(), cheque.payer, cheque.payee, cheque.cumulativePayout);
     }
 }

@@ -33,14 +33,14 @@ from wallet.chains.base import (
 )
 from wallet.cheque import SignedCheque
 from wallet.digests import word
-from wallet.keys import keccak256
+from wallet.keys import compact_signature, keccak256
 
 VAULT, TOKEN = "ChequeVault", "TestBTT"
 """Contracts whose interfaces are used here; of the token only what ERC-20 has."""
 WORD = 32
 NOBODY = Address(bytes(20))
 
-_CHEQUES = "((address,address,uint256),bytes)[]"
+_CHEQUES = "((address,address,uint256),bytes32,bytes32)[]"
 
 _EVENTS: Mapping[str, Callable[..., VaultEvent]] = {
     "Deposited": Deposited,
@@ -106,8 +106,11 @@ def selector(signature: str) -> bytes:
 
 
 def cash_data(cheques: Sequence[SignedCheque], recipient: Address) -> bytes:
-    """`cashMany`: selector and arguments."""
-    rows = [((c.cheque.payer.raw, c.cheque.payee.raw, c.cheque.cumulative), c.signature) for c in cheques]
+    """`cashMany`: selector and arguments. Raises `BadSignatureError` for a signature no vault would take."""
+    rows = [
+        ((c.cheque.payer.raw, c.cheque.payee.raw, c.cheque.cumulative), *compact_signature(c.signature))
+        for c in cheques
+    ]
     return selector(f"cashMany({_CHEQUES},address)") + encode([_CHEQUES, "address"], [rows, recipient.raw])
 
 

@@ -33,7 +33,7 @@ from wallet.chains.base import (
 from wallet.cheque import Cheque, Rail, cheque_digest
 from wallet.digests import word
 from wallet.errors import BadSignatureError
-from wallet.keys import recover
+from wallet.keys import expand_signature, recover
 
 FOREVER = 2**32 - 1
 NO_CAP = 2**112 - 1
@@ -253,12 +253,12 @@ class Machine:
 
     # --- cheques ---
 
-    def _cash_many(self, rows: tuple[tuple[tuple[str, str, int], bytes], ...], to: str) -> None:
+    def _cash_many(self, rows: tuple[tuple[tuple[str, str, int], bytes, bytes], ...], to: str) -> None:
         recipient = Address.parse(to)
         total = 0
-        for (payer, payee, cumulative), signature in rows:
+        for (payer, payee, cumulative), r, vs in rows:
             cheque = Cheque(Address.parse(payer), Address.parse(payee), cumulative)
-            reason, paid = self._draw(cheque, signature, recipient)
+            reason, paid = self._draw(cheque, expand_signature(r, vs), recipient)
             if reason is not None:
                 self.events.append(RejectedCheque(cheque.payer, cheque.payee, reason))
             elif recipient == abi.NOBODY:

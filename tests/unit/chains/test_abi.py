@@ -17,7 +17,7 @@ from wallet.chains import abi
 from wallet.chains.base import BouncedCheque, CashedCheque, Rejection
 from wallet.chains.calls import VaultCalls
 from wallet.cheque import Cheque, Rail, sign_cheque
-from wallet.keys import PrivateKey
+from wallet.keys import PrivateKey, compact_signature
 
 KEY = PrivateKey(b"\x46" * 32)
 ME, YOU = KEY.address, Address(b"\x02" * 20)
@@ -68,7 +68,7 @@ def test_a_call_tells_the_user_what_it_does() -> None:
 
 def test_cashing_hands_in_the_signed_cheques() -> None:
     (rows, recipient) = decode(abi.functions(abi.VAULT)["cashMany"].types, CALLS.cash([CHEQUE], YOU).data[4:])
-    assert rows == (((ME.evm.lower(), YOU.evm.lower(), 5), CHEQUE.signature),)
+    assert rows == (((ME.evm.lower(), YOU.evm.lower(), 5), *compact_signature(CHEQUE.signature)),)
     assert recipient == YOU.evm.lower()
 
 

@@ -21,7 +21,9 @@ from wallet.keys import (
     HALF_ORDER,
     TRON_PATH,
     PrivateKey,
+    compact_signature,
     derive,
+    expand_signature,
     keccak256,
     new_mnemonic,
     normalise_mnemonic,
@@ -262,3 +264,29 @@ def test_a_mistyped_mnemonic_is_refused_and_none_of_its_words_repeated(mnemonic:
 def test_a_bad_derivation_path_is_refused(path: str) -> None:
     with pytest.raises(KeyFormatError, match="derivation path"):
         derive(JUNK, path=path)
+
+
+# --- compact signatures -----------------------------------------------------------------------------------------------
+
+
+def test_compact_form_is_that_of_eip_2098() -> None:
+    # Both examples of the EIP.
+    r = bytes.fromhex("68a020a209d3d56c46f38cc50a33f704f4a9a10a59377f8dd762ac66910e9b90")
+    s = bytes.fromhex("7e865ad05c4035ab5792787d4a0297a43617ae897930a6fe4d822b8faea52064")
+    assert compact_signature(r + s + b"\x1b") == (r, s)
+    r = bytes.fromhex("9328da16089fcba9bececa81663203989f2df5fe1faa6291a45381c81bd17f76")
+    s = bytes.fromhex("139c6d6b623b42da56557e5e734a43dc83345ddfadec52cbe24d0cc64f550793")
+    vs = bytes.fromhex("939c6d6b623b42da56557e5e734a43dc83345ddfadec52cbe24d0cc64f550793")
+    assert compact_signature(r + s + b"\x1c") == (r, vs)
+
+
+@given(private_keys, digests)
+def test_compact_form_loses_nothing(key: PrivateKey, digest: bytes) -> None:
+    signature = key.sign_digest(digest)
+    assert expand_signature(*compact_signature(signature)) == signature
+
+
+@pytest.mark.parametrize("signature", [b"", bytes(64), bytes(65), bytes(32) + b"\x80" + bytes(31) + b"\x1b", bytes(66)])
+def test_what_is_not_canonical_has_no_compact_form(signature: bytes) -> None:
+    with pytest.raises(BadSignatureError):
+        compact_signature(signature)
