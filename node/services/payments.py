@@ -332,7 +332,8 @@ class Payments:
                 case AskReceived():
                     self._spawn(self._bid(trade))
                 case IssueCheque():
-                    self._spawn(self._issue_cheque(trade, output))
+                    # Taken now: what becomes payable from here on belongs to the next cheque.
+                    self._spawn(self._issue_cheque(trade, output, self._take_pending(trade)))
                 case RaiseFloor():
                     self._spawn(self._raise_floor(trade, output))
                 case Notice(code, text, by_peer):
@@ -443,12 +444,18 @@ class Payments:
             book = self.trades.buyers.setdefault(key, BuyerBook(account))
         return book
 
-    async def _issue_cheque(self, trade: Trade, order: IssueCheque) -> None:
+    def _take_pending(self, trade: Trade) -> dict[TorrentId, int]:
+        if trade.buyer_key is None:
+            return {}
+        book = self.trades.buyers[trade.buyer_key]
+        pending, book.pending = book.pending, {}
+        return pending
+
+    async def _issue_cheque(self, trade: Trade, order: IssueCheque, spent: dict[TorrentId, int]) -> None:
         buyer, key = trade.buyer, trade.buyer_key
         if buyer is None or key is None or buyer.rail is None:
             return
         book = self.trades.buyers[key]
-        spent, book.pending = book.pending, {}
         wall = self._clock.wall()
         try:
             await self._budget.authorise(spent)
