@@ -212,9 +212,10 @@ class Outbox:
                     raise IntentFailedError(f"{intent.call.text}: {intent.reason}")
                 if intent.state is IntentState.FINAL and receipt is not None:
                     return intent, receipt
-            if self._clock() >= until:
+            left = until - self._clock()
+            if left <= 0:
                 raise TimeoutError(f"{intent.call.text}: {fault} after {deadline:g} s; it stays open")
-            await self._sleep(wait)
+            await self._sleep(min(wait, left))
 
     async def advance(self, intent: Intent) -> tuple[Intent, Receipt | None]:
         """Take the intent as far as it goes now, without waiting.

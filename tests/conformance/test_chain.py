@@ -225,6 +225,30 @@ async def test_a_bad_cheque_does_not_hold_up_the_others(bench: Bench) -> None:
     )
 
 
+async def test_a_cheque_over_any_amount_draws_what_there_is(bench: Bench) -> None:
+    await deposit(bench, 300)
+    receipt = await do(bench, bench.chain.cash([cheque(bench, 2**256 - 1)], PAYEE.address), PAYEE)
+    assert receipt.events[1] == BouncedCheque(PAYER.address, PAYEE.address, 2**256 - 1, 300, 2**256 - 301)
+
+
+async def test_the_vault_is_nobodys_partner(bench: Bench) -> None:
+    chain = bench.chain
+    await deposit(bench, 300)
+    with pytest.raises(RevertedError, match="not allowed here"):
+        await chain.estimate(chain.deposit_for(chain.rail.vault, 1), PAYER.address)
+    to_vault = sign_cheque(chain.rail, Cheque(PAYER.address, chain.rail.vault, 5), PAYER)
+    receipt = await do(bench, chain.cash([to_vault], None), PAYEE)
+    assert receipt.events == (RejectedCheque(PAYER.address, chain.rail.vault, Rejection.BAD_PAYEE),)
+    receipt = await do(bench, chain.cash([cheque(bench, 5)], chain.rail.vault), PAYEE)
+    assert receipt.events == (RejectedCheque(PAYER.address, PAYEE.address, Rejection.BAD_RECIPIENT),)
+
+
+async def test_a_cap_above_112_bits_is_no_cap(bench: Bench) -> None:
+    receipt = await do(bench, bench.chain.authorise(HOT.address, 2**256 - 1))
+    assert receipt.events == (Authorised(PAYER.address, HOT.address, 2**112 - 1),)
+    assert await bench.chain.authorised(PAYER.address, HOT.address) == Authorisation(2**112 - 1, 0)
+
+
 async def test_a_payout_can_stay_in_the_vault(bench: Bench) -> None:
     await deposit(bench, 300)
     receipt = await do(bench, bench.chain.cash([cheque(bench, 100)], None), PAYEE)

@@ -38,6 +38,7 @@ from wallet.keys import expand_signature, recover
 FOREVER = 2**32 - 1
 NO_CAP = 2**112 - 1
 ENDLESS = 2**256 - 1
+MAX_PAID_OUT = 2**128 - 1
 
 Pair = tuple[Address, Address]
 K = TypeVar("K")
@@ -153,7 +154,7 @@ class Machine:
         self._deposit_for(self.sender, amount)
 
     def _deposit_for(self, payer: Address, amount: int) -> None:
-        if payer == abi.NOBODY:
+        if payer in (abi.NOBODY, self.world.rail.vault):
             raise RefusedError("BadAddress", payer)
         vault, allowed = self.world.rail.vault, self.world.allowances[self.sender]
         if allowed < amount:
@@ -240,7 +241,8 @@ class Machine:
         if hot_key in (abi.NOBODY, self.sender):
             raise RefusedError("BadAddress", hot_key)
         key = self.world.hot_keys[self.sender, hot_key]
-        self.world.hot_keys[self.sender, hot_key] = replace(key, cap=min(cap, NO_CAP), valid_until=FOREVER)
+        cap = min(cap, NO_CAP)
+        self.world.hot_keys[self.sender, hot_key] = replace(key, cap=cap, valid_until=FOREVER)
         self.events.append(Authorised(self.sender, hot_key, cap))
 
     def _revoke(self, hot_key: Address) -> None:
@@ -269,9 +271,10 @@ class Machine:
 
     def _draw(self, cheque: Cheque, signature: bytes, recipient: Address) -> tuple[Rejection | None, int]:
         payer, payee = cheque.payer, cheque.payee
-        if payee in (abi.NOBODY, payer):
+        vault = self.world.rail.vault
+        if payee in (abi.NOBODY, payer, vault):
             return Rejection.BAD_PAYEE, 0
-        if recipient == self.world.rail.vault or (recipient not in (abi.NOBODY, payee) and self.sender != payee):
+        if recipient not in (abi.NOBODY, payee) and (self.sender != payee or recipient == vault):
             return Rejection.BAD_RECIPIENT, 0
         tab, account = self.world.tabs[payer, payee], self.world.accounts[payer]
         due = cheque.cumulative - tab.paid_out
@@ -284,8 +287,9 @@ class Machine:
         key = self.world.hot_keys[payer, signer]
         if signer != payer and key.valid_until < self.now:
             return Rejection.BAD_SIGNATURE, 0
-        from_locked = min(due, tab.locked)
-        from_free = min(due - from_locked, account.balance - account.locked)
+        most = min(cheque.cumulative, MAX_PAID_OUT) - tab.paid_out
+        from_locked = min(most, tab.locked)
+        from_free = min(most - from_locked, account.balance - account.locked)
         if signer != payer:
             from_free = min(from_free, max(0, key.cap - key.moved))
             self.world.hot_keys[payer, signer] = replace(key, moved=key.moved + from_free)
