@@ -31,6 +31,7 @@ class Process:
     child: subprocess.Popen[str]
     log: Path
     ready: dict[str, Any] = field(default_factory=dict)
+    reader: threading.Thread | None = None
 
     @classmethod
     def start(cls, name: str, arguments: list[str], folder: Path) -> Process:
@@ -61,7 +62,8 @@ class Process:
                     lines.put(line)
             lines.put("")
 
-        threading.Thread(target=read, daemon=True).start()
+        self.reader = threading.Thread(target=read, daemon=True)
+        self.reader.start()
         text = ""
         while True:
             try:
@@ -93,7 +95,20 @@ class Process:
                 self.child.wait(STOP_TIMEOUT)
             except subprocess.TimeoutExpired:
                 self.child.kill()
-                self.child.wait(STOP_TIMEOUT)
+        self.reap()
+
+    def kill(self) -> None:
+        """SIGKILL: no chance to save anything."""
+        self.child.kill()
+        self.reap()
+
+    def reap(self) -> None:
+        """Wait for the end of a process that is ending, and let go of its output."""
+        self.child.wait(STOP_TIMEOUT)
+        if self.reader is not None:
+            self.reader.join(STOP_TIMEOUT)
+        if self.child.stdout is not None:
+            self.child.stdout.close()
 
 
 @dataclass(slots=True)
