@@ -76,18 +76,25 @@ def send(chain: Chain, to: bytes, payload: bytes, *, value: int = 0, gas: int) -
 
 
 def deploy(chain: Chain, notice_period: int, url: str) -> Deployment:
-    """Put the contracts on the chain, or find them there. A start that was killed half way is taken up again."""
+    """Put the contracts on the chain, or find them there. A start that was killed half way is taken up again.
+
+    `notice_period` is for a new vault; one that is there keeps its own. Raises `DevnetError` where something else than
+    today's contracts stands at their addresses.
+    """
     token, vault = (bytes(generate_contract_address(DEPLOYER, nonce)) for nonce in (0, 1))
+    if chain.code(vault):
+        found = chain.call(Call(to=vault, data=keccak(text="noticePeriod()")[:4]))
+        notice_period = int.from_bytes(found, "big")
     constructors = (
         (token, "TestBTT", encode(["string", "string"], ["BitTorrent (devnet)", "BTT"])),
         (vault, "ChequeVault", encode(["address", "uint256"], [token, notice_period])),
     )
     for address, name, arguments in constructors:
+        creation = load(name).bytecode + arguments
         if not chain.code(address):
-            send(chain, b"", load(name).bytecode + arguments, gas=DEPLOY_GAS)
-        if not chain.code(address):
-            raise DevnetError(f"{name} is not at its address: this folder's deployer did something else first")
-    found = chain.call(Call(to=vault, data=keccak(text="noticePeriod()")[:4]))
+            send(chain, b"", creation, gas=DEPLOY_GAS)
+        if chain.code(address) != chain.call(Call(sender=DEPLOYER, data=creation)):
+            raise DevnetError(f"this folder's chain has another version of {name}: use another --data-dir")
     return Deployment(
         url=url,
         chain=f"eip155:{chain.settings.chain_id}",
@@ -95,5 +102,5 @@ def deploy(chain: Chain, notice_period: int, url: str) -> Deployment:
         token=Address(token).evm,
         vault=Address(vault).evm,
         deployer=Address(DEPLOYER).evm,
-        notice_period=int.from_bytes(found, "big"),
+        notice_period=notice_period,
     )

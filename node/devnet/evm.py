@@ -7,6 +7,7 @@ What remains of a block is an execution context, and of the chain a state root.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -32,6 +33,10 @@ from node.devnet.records import Block, Call, Event, Outcome, Transaction
 
 MAX_RAW_TRANSACTION = 128 * 1024
 """Bytes; go-ethereum's bound for one transaction."""
+
+# Importing py-evm lets the whole process recurse 100,000 frames deep (py_ecc asks for it). Long before that, C code
+# such as json's overflows the stack on hostile input and kills the process. The EVM's 1024 nested calls need 4,000.
+sys.setrecursionlimit(min(sys.getrecursionlimit(), 10_000))
 
 _REPLAY_PROTECTED = 35
 _REFUND_QUOTIENT = 2

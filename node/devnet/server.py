@@ -123,12 +123,12 @@ class DevnetServer:
         while True:
             await asyncio.sleep(self._settings.block_time)
             try:
-                await thread.run(_confirm_once)
+                await thread.run(confirm)
             except StorageError as error:
                 log.error("devnet: no empty block: %s", error)
 
 
-def _confirm_once(chain: Chain) -> None:
+def confirm(chain: Chain) -> None:
     """An empty block, unless enough follow the last transaction already, or the caller mines by hand."""
     numbers = range(max(0, chain.head.number - CONFIRMATIONS + 1), chain.head.number + 1)
     if chain.automine and any(block.transactions for block in map(chain.block, numbers) if block is not None):

@@ -70,7 +70,8 @@ class Storage:
 
     def __init__(self, path: Path | None, chain_id: int) -> None:
         self._chain_id = chain_id
-        self._connection = sqlite3.connect(path or ":memory:", timeout=0, isolation_level=None)
+        with _translated(path):
+            self._connection = sqlite3.connect(path or ":memory:", timeout=0, isolation_level=None)
         try:
             with _translated(path):
                 self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -231,7 +232,7 @@ def _translated(path: Path | None) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
             raise StorageError(f"{path} is in use by another devnet: stop it, or use another --data-dir") from None
-        raise StorageError(f"the devnet's database: {error}") from None
+        raise StorageError(f"{path or 'the devnet database'}: {error}") from None
     except sqlite3.DatabaseError as error:
         raise StorageError(
             f"{path or 'the devnet database'} is damaged ({error}): move it away to start anew"
