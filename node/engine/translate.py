@@ -219,6 +219,8 @@ def to_settings(settings: EngineSettings) -> list[tuple[str, bool | int | str]]:
         ("hashing_threads", 2),
         ("max_out_request_queue", 1000),
         ("max_allowed_in_request_queue", 4000),
+        # A seller that restarts should be met again at once, not in a minute; each failure lengthens the wait.
+        ("min_reconnect_time", 2),
         ("file_pool_size", 200),
         ("strict_end_game_mode", True),
     ]

@@ -1,0 +1,172 @@
+"""Real nodes on loopback for end-to-end tests: a devnet, a seller, a payer, each a process that can be killed.
+
+Key files are made with a cheap scrypt so that a restart costs little. Waiting means asking the node's API until a
+condition holds, with a deadline; nothing here sleeps for a fixed time and hopes.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from config.settings import sample
+from node.demo.processes import PASSWORD, Process
+from wallet import keystore
+from wallet.amount import parse_price
+
+PRICE = parse_price("2000 BTT/GiB")
+DEADLINE = 60.0
+POLL = 0.02
+
+
+class StageNode:
+    """One node: `start`, `kill`, `stop`, and its API."""
+
+    def __init__(self, name: str, home: Path, host: str, logs: Path, settings: dict[str, dict[str, str]]) -> None:
+        self.name = name
+        self.home = home
+        self.host = host
+        self.logs = logs
+        self.starts = 0
+        self.process: Process | None = None
+        home.mkdir(parents=True)
+        secret = keystore.Secret(private_key=random.Random(name).randbytes(32))
+        self.address = keystore.create(home / "keystore.json", secret, PASSWORD, scrypt_n=2**4).evm
+        private = {
+            "listen": json.dumps([f"{host}:0"]),
+            "outgoing": json.dumps(host),
+            **dict.fromkeys(("dht", "local_discovery", "port_mapping", "utp"), "false"),
+        }
+        merged = {"node": private, "api": {"port": "0"}, "settlement": {"auto": "false"}}
+        for section, values in settings.items():
+            merged[section] = {**merged.get(section, {}), **values}
+        (home / "config.toml").write_text(sample(merged))
+
+    def start(self) -> None:
+        self.starts += 1
+        arguments = ["node.cli", "--home", str(self.home), "--json", "up"]
+        self.process = Process.start(f"{self.name}-{self.starts}", arguments, self.logs)
+
+    def kill(self) -> None:
+        """SIGKILL: no chance to save anything."""
+        assert self.process is not None
+        self.process.kill()
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.stop()
+
+    @property
+    def peer(self) -> list[Any]:
+        assert self.process is not None
+        return [self.host, int(self.process.ready["port"])]
+
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        assert self.process is not None
+        token = (self.home / "api-token").read_text().strip()
+        request = urllib.request.Request(
+            self.process.ready["api"] + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.loads(answer.read())
+
+    def get(self, path: str) -> Any:
+        return self.call("GET", path)
+
+    def add(self, torrent: bytes, **body: Any) -> Any:
+        return self.call("POST", "/v1/torrents", {"torrent": base64.b64encode(torrent).decode(), **body})
+
+    def account(self, role: str) -> dict[str, int]:
+        """The one account with this role, or zeros."""
+        names = ("metered", "cheques", "cashed", "acknowledged")
+        for row in self.get("/v1/accounts"):
+            if row["role"] == role:
+                return {name: int(row[name]) for name in names}
+        return dict.fromkeys(names, 0)
+
+    def wait(self, path: str, condition: Callable[[Any], bool], what: str, deadline: float = DEADLINE) -> Any:
+        """The first answer that meets the condition."""
+        end = time.monotonic() + deadline
+        while True:
+            found = self.get(path)
+            if condition(found):
+                return found
+            assert time.monotonic() < end, f"{self.name}: {what}: not within {deadline:g} s; last: {found}"
+            time.sleep(POLL)
+
+
+class Stage:
+    """The processes of one test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.nodes: list[StageNode] = []
+        self.devnet: Process | None = None
+
+    def start_chain(self) -> None:
+        arguments = ["node.devnet", "--data-dir", str(self.folder / "devnet"), "--port", "0"]
+        self.devnet = Process.start("devnet", arguments, self.folder)
+
+    @property
+    def chain(self) -> dict[str, Any]:
+        assert self.devnet is not None
+        return self.devnet.ready
+
+    def node(self, name: str, host: str, **settings: dict[str, str]) -> StageNode:
+        network = {name: json.dumps(self.chain[name]) for name in ("token", "vault")}
+        network["endpoints"] = json.dumps([self.chain["url"]])
+        node = StageNode(name, self.folder / name, host, self.folder, {"network": network, **settings})
+        self.nodes.append(node)
+        return node
+
+    def rpc(self, method: str, *params: Any) -> Any:
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
+        request = urllib.request.Request(self.chain["url"], data=body, headers={"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            found = json.loads(answer.read())
+        assert "error" not in found, found
+        return found["result"]
+
+    def fund(self, node: StageNode) -> None:
+        self.rpc("bttnode_faucet", node.address)
+
+    def close(self) -> None:
+        for node in self.nodes:
+            node.stop()
+        if self.devnet is not None:
+            self.devnet.stop()
+
+
+@contextmanager
+def stage(folder: Path) -> Iterator[Stage]:
+    """A stage with a running chain; everything is stopped at the end, whatever happened."""
+    made = Stage(folder)
+    try:
+        made.start_chain()
+        yield made
+    finally:
+        made.close()
+
+
+def make_file(path: Path, size: int, seed: int) -> bytes:
+    data = random.Random(seed).randbytes(size)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return data
+
+
+def host_for(worker: str, number: int) -> str:
+    """A loopback address of its own for each test worker and node: peers of one swarm must not share one."""
+    index = int(worker.removeprefix("gw") or 0) if worker.startswith("gw") else 0
+    return f"127.0.{100 + index}.{number}"
