@@ -73,7 +73,7 @@ class SpeedSettings(_Section):
     reserve_price: Price = _field(2000 * 10**18 // 1024, '"2000 BTT/GiB"', "The least we take.")
     quantum: Size = _field(2**20, '"1 MiB"', "Buyers pay whenever this much is verified.")
     newcomer_credit: Size = _field(2**20, '"1 MiB"', "Unpaid data a new payer may hold; the most one can steal.")
-    credit_cap: Size = _field(256 * 2**20, '"256 MiB"', "Unpaid data that any payer may hold, however much it has paid.")
+    credit_cap: Size = _field(256 * 2**20, '"256 MiB"', "Unpaid data any payer may hold, whatever it has paid.")
     stall_timeout: float = Field(
         default=10.0,
         gt=0,

@@ -134,7 +134,7 @@ def up(shell: Shell, password_file: Path | None) -> None:
     settings = load_settings(shell.paths.config)
     keystore.address_of(shell.paths.keystore)
     secret = keystore.open_keystore(shell.paths.keystore, password("Password", file=password_file))
-    from node.app import serve  # the heavy imports (web3, libtorrent) only where a node really runs
+    from node.app import serve  # the heavy imports (libtorrent, SQLAlchemy) only where a node really runs
 
     def ready(api: str, port: int) -> None:
         address = secret.key().address

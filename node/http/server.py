@@ -42,8 +42,9 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (BadTorrentError, 400),
     (BadMagnetError, 400),
     (ValidationError, 400),
+    (ChainError, 502),  # before its base class
     (WalletError, 400),
-    (ChainError, 502),
+    (TimeoutError, 504),
     (StoreError, 500),
     (EngineError, 500),
 )
