@@ -51,6 +51,7 @@ class Daemon:
     faults: list[str] = field(default_factory=list)
     """The latest local faults, for the status page."""
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _stopped: bool = False
 
     async def start(self) -> None:
         """Raises the parts' own errors (`ListenError`, `StoreError`, …); what was started is stopped again."""
@@ -68,6 +69,9 @@ class Daemon:
 
     async def stop(self) -> None:
         """Everything durable, then down. Safe to call at any time, also twice."""
+        if self._stopped:
+            return
+        self._stopped = True
         for task in self._tasks[1:]:
             task.cancel()
         for step in (self.torrents.close, self.payments.close, self.engine.close):

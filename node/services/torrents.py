@@ -66,6 +66,7 @@ class Torrents:
         self._clock = clock
         self._records: dict[TorrentId, TorrentRecord] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._started = False
         self._faults: dict[TorrentId, str] = {}
         self._saved_at = clock.now()
         self.on_added: Callable[[TorrentRecord], None] = lambda record: None
@@ -74,6 +75,7 @@ class Torrents:
     async def start(self) -> None:
         """Give the engine everything the store remembers."""
         clean = await self._store.clean_stop()
+        self._started = True
         for record in await self._store.torrents():
             self._records[record.id] = record
             self.on_added(record)
@@ -94,6 +96,9 @@ class Torrents:
 
     async def close(self) -> None:
         """Save what the next start needs. Call before the engine is closed."""
+        if not self._started:
+            # Whether the run before this one ended cleanly is still for the next start to find out.
+            return
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(self._save(torrent) for torrent in self._records))

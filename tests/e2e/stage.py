@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import random
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -25,6 +28,8 @@ from wallet.amount import parse_price
 PRICE = parse_price("2000 BTT/GiB")
 DEADLINE = 60.0
 POLL = 0.02
+NO_CHAIN = {"url": "http://127.0.0.1:1", "token": "0x" + "11" * 20, "vault": "0x" + "22" * 20}
+"""Nothing listens on port 1."""
 
 
 class StageNode:
@@ -68,6 +73,18 @@ class StageNode:
     def peer(self) -> list[Any]:
         assert self.process is not None
         return [self.host, int(self.process.ready["port"])]
+
+    def cli(self, *arguments: str, password: str = PASSWORD) -> subprocess.CompletedProcess[str]:
+        """Run a command as a user would; never raises."""
+        return subprocess.run(
+            [sys.executable, "-m", "node.cli", "--home", str(self.home), *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
+            env={**os.environ, "BTTNODE_PASSWORD": password},
+        )
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         assert self.process is not None
@@ -124,8 +141,9 @@ class Stage:
         return self.devnet.ready
 
     def node(self, name: str, host: str, **settings: dict[str, str]) -> StageNode:
-        network = {name: json.dumps(self.chain[name]) for name in ("token", "vault")}
-        network["endpoints"] = json.dumps([self.chain["url"]])
+        chain = NO_CHAIN if self.devnet is None else self.chain
+        network = {key: json.dumps(chain[key]) for key in ("token", "vault")}
+        network["endpoints"] = json.dumps([chain["url"]])
         node = StageNode(name, self.folder / name, host, self.folder, {"network": network, **settings})
         self.nodes.append(node)
         return node
@@ -149,11 +167,12 @@ class Stage:
 
 
 @contextmanager
-def stage(folder: Path) -> Iterator[Stage]:
-    """A stage with a running chain; everything is stopped at the end, whatever happened."""
+def stage(folder: Path, *, chain: bool = True) -> Iterator[Stage]:
+    """A stage, with a running chain unless told otherwise; everything is stopped at the end, whatever happened."""
     made = Stage(folder)
     try:
-        made.start_chain()
+        if chain:
+            made.start_chain()
         yield made
     finally:
         made.close()
