@@ -37,6 +37,8 @@ def _encode(value: object, parts: list[bytes]) -> None:
         _encode(value.encode(), parts)
     elif isinstance(value, Mapping):
         items = {key.encode() if isinstance(key, str) else key: item for key, item in value.items()}
+        if not all(isinstance(key, bytes) for key in items):
+            raise TypeError("bencoded keys are strings")
         parts.append(b"d")
         for key in sorted(items):
             _encode(key, parts)

@@ -1,0 +1,57 @@
+"""Bencoding: what goes in comes out, one way only, and nothing untrusted does harm."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.bencode import MAX_INTEGER, BencodeError, decode, encode
+
+VALUES = st.recursive(
+    st.integers(-MAX_INTEGER, MAX_INTEGER) | st.binary(max_size=60),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.binary(max_size=10), inner, max_size=5),
+    max_leaves=20,
+)
+
+
+@given(VALUES)
+def test_every_value_survives(value: object) -> None:
+    assert decode(encode(value), max_depth=32) == value
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_canonical_value_or_an_error(data: bytes) -> None:
+    with suppress(BencodeError):
+        assert encode(decode(data)) == data
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *[b"", b"i", b"i-0e", b"i01e", b"ie", b"i1", b"5:ab", b"01:a", b"l", b"d", b"di1ei2ee", b"d1:b0:1:a0:e"],
+        *[b"d1:a0:1:a0:e", b"i1ei2e", b"x", b"l" * 1000, b"i" + b"9" * 100 + b"e", b"9" * 100 + b":", b"d1:ae"],
+    ],
+)
+def test_what_is_not_canonical_is_refused_in_one_line(data: bytes) -> None:
+    with pytest.raises(BencodeError) as refused:
+        decode(data)
+    assert "\n" not in str(refused.value)
+
+
+def test_work_is_bounded() -> None:
+    for data, limits in (
+        (b"l" * 40 + b"e" * 40, {"max_depth": 16}),
+        (b"l" + b"0:" * 100 + b"e", {"max_items": 50}),
+        (b"100:" + bytes(100), {"max_bytes": 50}),
+    ):
+        with pytest.raises(BencodeError):
+            decode(data, **limits)
+
+
+@pytest.mark.parametrize("value", [True, None, 1.5, {1: 2}, object()])
+def test_what_has_no_encoding_is_a_type_error(value: object) -> None:
+    with pytest.raises(TypeError):
+        encode(value)
