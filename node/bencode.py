@@ -2,7 +2,8 @@
 
 Canonical form only: dictionary keys unique and sorted, integers without leading zeros or "-0", no trailing bytes. So
 two equal values have equal bytes, and a signature or hash over them means one thing. The decoder's work is bounded by
-`max_bytes`, its stack by `max_depth`, its memory by `max_items`; integers by what 256 bits can hold.
+`max_bytes`, its stack by `max_depth`, its memory by `max_items`; integers by what 256 bits can hold. The encoder keeps
+to the same rules: it writes nothing that the decoder would refuse for its form.
 """
 
 from __future__ import annotations
@@ -19,7 +20,11 @@ class BencodeError(ValueError):
 
 
 def encode(value: object) -> bytes:
-    """Encode int, bytes, str (as UTF-8), sequences, and mappings with bytes or str keys. Raises `TypeError`."""
+    """Encode int, bytes, str (as UTF-8), sequences, and mappings with bytes or str keys.
+
+    Raises `TypeError` for what bencoding cannot express, `ValueError` for a number beyond `MAX_INTEGER`, a text that is
+    not UTF-8, or two keys that become the same bytes.
+    """
     parts: list[bytes] = []
     _encode(value, parts)
     return b"".join(parts)
@@ -29,6 +34,8 @@ def _encode(value: object, parts: list[bytes]) -> None:
     if isinstance(value, bool):
         raise TypeError("bencoding has no booleans")
     if isinstance(value, int):
+        if abs(value) > MAX_INTEGER:
+            raise ValueError("a number is beyond 256 bits")
         parts.append(b"i%de" % value)
     elif isinstance(value, (bytes, bytearray, memoryview)):
         data = bytes(value)
@@ -39,6 +46,8 @@ def _encode(value: object, parts: list[bytes]) -> None:
         items = {key.encode() if isinstance(key, str) else key: item for key, item in value.items()}
         if not all(isinstance(key, bytes) for key in items):
             raise TypeError("bencoded keys are strings")
+        if len(items) != len(value):
+            raise ValueError("two keys of a mapping are the same string")
         parts.append(b"d")
         for key in sorted(items):
             _encode(key, parts)
@@ -54,7 +63,11 @@ def _encode(value: object, parts: list[bytes]) -> None:
 
 
 def decode(data: bytes, *, max_bytes: int = 1 << 20, max_depth: int = 16, max_items: int = 65536) -> Any:
-    """Decode one value: int, bytes, list, or dict with bytes keys. Raises `BencodeError`, and nothing else."""
+    """Decode one value: int, bytes, list, or dict with bytes keys. Raises `BencodeError`, and nothing else.
+
+    `max_items` counts values at every level, keys excepted (each has a value). `max_depth` counts levels, a bare value
+    being one; each costs two Python frames, so it should stay below a hundred or so.
+    """
     if len(data) > max_bytes:
         raise BencodeError(f"longer than {max_bytes} bytes")
     reader = _Reader(data, max_items)

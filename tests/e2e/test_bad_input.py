@@ -197,7 +197,7 @@ def test_a_budget_is_used_to_the_last_block_and_the_download_goes_on_for_free(tm
     torrent = torrent_of(tmp_path / "share" / "f.bin")
     budget = cost(2 * MIB + 4321, PRICE)
     with stage(tmp_path) as made:
-        seller = made.node("seller", host_for(worker_id, 2), node={"upload_limit": '"6 MB"'}, speed={"buy": "false"})
+        seller = made.node("seller", host_for(worker_id, 2), node={"upload_limit": '"1500 KB"'}, speed={"buy": "false"})
         payer = made.node("payer", host_for(worker_id, 3), speed={"sell": "false"})
         for each in (seller, payer):
             made.fund(each)
