@@ -2,8 +2,8 @@
 
 Canonical form only: dictionary keys unique and sorted, integers without leading zeros or "-0", no trailing bytes. So
 two equal values have equal bytes, and a signature or hash over them means one thing. The decoder's work is bounded by
-`max_bytes`, its stack by `max_depth`, its memory by `max_items`; integers by what 256 bits can hold. The encoder keeps
-to the same rules: it writes nothing that the decoder would refuse for its form.
+`max_bytes`, its stack by `max_depth`, its memory by `max_items`; integers by what 256 bits can hold. The encoder writes
+canonical form only.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class BencodeError(ValueError):
 def encode(value: object) -> bytes:
     """Encode int, bytes, str (as UTF-8), sequences, and mappings with bytes or str keys.
 
-    Raises `TypeError` for what bencoding cannot express, `ValueError` for a number beyond `MAX_INTEGER`, a text that is
-    not UTF-8, or two keys that become the same bytes.
+    Raises `TypeError` for what bencoding cannot express, `ValueError` for a text with a lone surrogate or two keys that
+    become the same bytes. Size, depth and numbers are the caller's to keep within what the other side decodes.
     """
     parts: list[bytes] = []
     _encode(value, parts)
@@ -34,8 +34,6 @@ def _encode(value: object, parts: list[bytes]) -> None:
     if isinstance(value, bool):
         raise TypeError("bencoding has no booleans")
     if isinstance(value, int):
-        if abs(value) > MAX_INTEGER:
-            raise ValueError("a number is beyond 256 bits")
         parts.append(b"i%de" % value)
     elif isinstance(value, (bytes, bytearray, memoryview)):
         data = bytes(value)
