@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import click
 
+from config.networks import load_network
+from config.settings import load_settings
+from node.cli.client import CliError
 from node.cli.context import Shell, catches
+from wallet import keystore
 
 
 def _run_module(module: str, arguments: list[str]) -> None:
@@ -35,6 +42,29 @@ def devnet_up(shell: Shell, data_dir: Path | None, host: str, port: int, chain_i
         "node.devnet",
         ["--data-dir", str(folder), "--host", host, "--port", str(port), "--chain-id", str(chain_id)],
     )
+
+
+@devnet.command("faucet")
+@click.pass_obj
+@catches
+def devnet_faucet(shell: Shell) -> None:
+    """Give this node's address play money on the devnet it is configured for."""
+    settings = load_settings(shell.paths.config).network
+    if load_network(settings.profile).kind != "dev" or not settings.endpoints:
+        raise CliError(f"{settings.profile} is no devnet of yours", "`bttnode init --deployment FILE` makes one known")
+    address = keystore.address_of(shell.paths.keystore).evm
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "bttnode_faucet", "params": [address]}).encode()
+    request = urllib.request.Request(  # noqa: S310 - the endpoint the user configured for a devnet
+        settings.endpoints[0], data=body, headers={"Content-Type": "application/json"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=settings.timeout) as answer:  # noqa: S310 - see above
+            found = json.loads(answer.read())
+    except (urllib.error.URLError, ValueError) as error:
+        raise CliError(f"{settings.endpoints[0]} does not answer: {error}", "is `bttnode devnet up` running?") from None
+    if "error" in found:
+        raise CliError(f"the faucet refuses: {found['error'].get('message', found['error'])}")
+    shell.show({"address": address}, lambda: shell.console.print(f"{address} has play money now: bttnode wallet show"))
 
 
 @click.command()

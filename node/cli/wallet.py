@@ -10,7 +10,7 @@ from rich.table import Table
 
 from node.cli.context import AMOUNT, Shell, catches, password
 from wallet import keystore
-from wallet.amount import format_amount
+from wallet.amount import format_amount, format_size
 from wallet.keys import TRON_PATH
 
 
@@ -149,12 +149,13 @@ def accounts(shell: Shell) -> None:
     rows = shell.client.get("/v1/accounts")
 
     def show() -> None:
-        table = Table("who", "address", "rail", "metered", "in cheques", "unpaid", "cashed", box=None)
+        table = Table("who", "address", "rail", "bytes", "metered", "in cheques", "unpaid", "cashed", box=None)
         for r in rows:
             table.add_row(
                 "pays us" if r["role"] == "payer" else "we pay",
                 r["address"],
                 r["rail"],
+                format_size(r["bytes"]),
                 *(format_amount(int(r[key])) for key in ("metered", "cheques", "unpaid", "cashed")),
             )
         if rows:

@@ -187,7 +187,6 @@ class Demo:
         after = self._balances(seeder, payer)
         owes = _account(payer, seeder.address, "payee")
         earns = _account(seeder, payer.address, "payer")
-        sold = sum(peer["sent"] for peer in _api(seeder, f"/v1/peers?torrent={torrent}") if int(peer["earned"]))
         books = Books(
             file_sha256=digest,
             copies={node.name: _sha256(node.home / "downloads" / self.file.name) for node in (payer, free)},
@@ -208,7 +207,7 @@ class Demo:
             "file": str(self.file),
             "file_sha256": digest,
             "copies": dict(books.copies),
-            "bytes_paid": sold,
+            "bytes_paid": earns["bytes"],
             "price_per_mib": str(PRICE),
             "owed": str(books.owed),
             "earned": str(books.earned),
@@ -301,7 +300,7 @@ def _api(node: Node, path: str) -> Any:
 
 
 def _account(node: Node, address: str, role: str) -> dict[str, Any]:
-    nothing = {"metered": "0", "cheques": "0", "cashed": "0"}
+    nothing = {"metered": "0", "cheques": "0", "cashed": "0", "bytes": 0}
     rows = node.cli("accounts")
     return next((row for row in rows if row["address"] == address and row["role"] == role), nothing)
 

@@ -36,8 +36,9 @@ from node.daemon import Daemon
 from node.http import models
 from node.http.server import make_app
 from node.ports.engine import BadTorrentError, PeerStatus, TorrentId, TorrentStatus
-from node.ports.store import TorrentRecord, utc_day
+from node.ports.store import Direction, TorrentRecord, utc_day
 from node.services.budget import TorrentTerms
+from node.services.history import priced_bytes
 from node.services.settlement import Done
 from node.services.torrents import AddRequest
 from node.services.trades import Trade
@@ -194,6 +195,9 @@ class Api:
                     rail=issued.rail,
                     role="payee",
                     address=issued.payee.evm,
+                    bytes=await priced_bytes(
+                        self._daemon.store, trades, (issued.rail, issued.payee), Direction.RECEIVED
+                    ),
                     metered=owed,
                     cheques=issued.cumulative,
                     acknowledged=book.account.acknowledged if book else 0,
@@ -209,6 +213,9 @@ class Api:
                     rail=received.rail,
                     role="payer",
                     address=received.payer.evm,
+                    bytes=await priced_bytes(
+                        self._daemon.store, trades, (received.rail, received.payer), Direction.SENT
+                    ),
                     metered=earned,
                     cheques=received.cumulative,
                     acknowledged=received.cumulative,

@@ -98,6 +98,8 @@ class Account(Model):
     rail: str
     role: str
     address: str
+    bytes: int
+    """Moved at a price."""
     metered: Units
     """What the seller counts as earned, or what the buyer acknowledges to owe."""
     cheques: Units

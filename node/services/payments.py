@@ -32,9 +32,10 @@ from node.ports.engine import (
     UploadPolicy,
     UploadStalled,
 )
-from node.ports.store import Counterparty, Direction, IssuedCheque, ReceivedCheque, Role, Store, StoreError, Transfer
 from node.ports.store import IssueCheque as StoredIssue
+from node.ports.store import IssuedCheque, Store, StoreError
 from node.services.budget import Budget, TorrentTerms
+from node.services.history import keep, received_cheque
 from node.services.trades import AccountKey, BuyerBook, LastWord, Trade, Trades
 from node.services.vault import VaultView
 from node.speed.bidder import NoBid
@@ -354,6 +355,9 @@ class Payments:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def _keep(self, trade: Trade) -> None:
+        await keep(self._store, self.trades, trade, self._key.address, self._clock.wall())
+
     async def _guard(self, work: Coroutine[None, None, None]) -> None:
         try:
             await work
@@ -545,22 +549,13 @@ class Payments:
         seller, key = trade.seller, trade.seller_key
         if seller is None or key is None or seller.account is None:
             return
-        await self._store.receive_cheque(self._received(key, seller.account, order.cumulative, order.signature))
+        await self._store.receive_cheque(
+            received_cheque(
+                key, self._key.address, seller.account, order.cumulative, order.signature, self._clock.wall()
+            )
+        )
         self._run(trade, seller.cheque_stored(order.cumulative, order.signature, self.now()))
         self._refresh(key)
-
-    def _received(self, key: AccountKey, account: SellerAccount, cumulative: int, signature: bytes) -> ReceivedCheque:
-        return ReceivedCheque(
-            rail=key[0],
-            payer=key[1],
-            payee=self._key.address,
-            cumulative=cumulative,
-            signature=signature,
-            earned=account.earned,
-            forgiven=account.forgiven,
-            paid_bytes=account.paid_bytes,
-            updated_at=self._clock.wall(),
-        )
 
     def _refresh(self, key: AccountKey) -> None:
         """The account moved: the other connections of this payer may be served more or less."""
@@ -568,50 +563,3 @@ class Payments:
         for trade in list(self.trades.open.values()):
             if trade.seller_key == key and trade.seller is not None:
                 self._run(trade, trade.seller.refresh(now))
-
-    # --- history -----------------------------------------------------------------------------------------------------
-
-    async def _keep(self, trade: Trade) -> None:
-        """A connection ended: keep what it earned, owed and moved, and whom we met."""
-        for key, role in ((trade.seller_key, Role.PAYER), (trade.buyer_key, Role.PAYEE)):
-            if key is not None:
-                await self._store.save_counterparty(
-                    Counterparty(
-                        rail=key[0],
-                        address=key[1],
-                        role=role,
-                        first_seen=trade.opened_at,
-                        last_seen=self._clock.wall(),
-                        host=trade.host,
-                        port=trade.port,
-                    )
-                )
-        transfers = []
-        if trade.seller and trade.seller_key:
-            account = self.trades.sellers[trade.seller_key]
-            await self._store.save_earned(
-                self._received(trade.seller_key, account, account.accepted, account.signature)
-            )
-            new = (trade.seller.meter.bytes, trade.seller.meter.amount)
-            transfers.append(self._transfer(trade, trade.seller_key, Direction.SENT, trade.recorded_sent, new))
-            trade.recorded_sent = new
-        if trade.buyer and trade.buyer_key:
-            book = self.trades.buyers[trade.buyer_key]
-            await self._store.save_owed(trade.buyer_key[0], self._key.address, trade.buyer_key[1], book.account.owed)
-            new = (trade.buyer.meter.bytes, trade.buyer.counted)
-            transfers.append(self._transfer(trade, trade.buyer_key, Direction.RECEIVED, trade.recorded_received, new))
-            trade.recorded_received = new
-        if transfers:
-            await self._store.add_transfers([transfer for transfer in transfers if transfer.bytes or transfer.amount])
-
-    def _transfer(
-        self, trade: Trade, key: AccountKey, direction: Direction, old: tuple[int, int], new: tuple[int, int]
-    ) -> Transfer:
-        return Transfer(
-            torrent=trade.torrent,
-            rail=key[0],
-            counterparty=key[1],
-            direction=direction,
-            bytes=new[0] - old[0],
-            amount=new[1] - old[1],
-        )
