@@ -9,7 +9,7 @@ import pytest
 
 from node.bencode import decode
 from node.tracker.server import TrackerServer
-from node.tracker.swarm import EXPIRY, MAX_NUMWANT, MAX_PEERS, MAX_SWARMS, Announce, Swarms, TrackerError, compact
+from node.tracker.swarm import Announce, Limits, Swarms, TrackerError, compact
 
 HASH = bytes(range(20))
 
@@ -45,17 +45,17 @@ def test_who_stops_or_falls_silent_is_forgotten() -> None:
     swarms.announce(announce(2), 0)
     swarms.announce(announce(2, event="stopped"), 1)
     assert ports(swarms, announce(3), 2) == {1}
-    assert ports(swarms, announce(4), EXPIRY + 1.5) == {3}
+    assert ports(swarms, announce(4), Limits().expiry + 1.5) == {3}
 
 
 def test_memory_is_bounded() -> None:
     swarms = Swarms()
-    for port in range(1, MAX_PEERS + 100):
+    for port in range(1, Limits().peers + 100):
         swarms.announce(announce(port), 0)
     peers, counts = swarms.announce(announce(65_000, numwant=10**9), 0)
-    assert counts.incomplete == MAX_PEERS
-    assert len(peers) == MAX_NUMWANT
-    for number in range(MAX_SWARMS + 10):
+    assert counts.incomplete == Limits().peers
+    assert len(peers) == Limits().numwant
+    for number in range(Limits().swarms + 10):
         swarms.announce(announce(1, info_hash=number.to_bytes(20, "big")), 0)
     assert HASH not in swarms.scrape([HASH], 0)
 
