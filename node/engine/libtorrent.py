@@ -38,8 +38,10 @@ REST = 0.01
 FLUSH = 0.1
 ANSWER_TIMEOUT = 60.0
 LISTEN_TIMEOUT = 10.0
+CLOSED = "the engine is closed"
 
 T = TypeVar("T")
+K = TypeVar("K")
 
 
 class LibtorrentEngine:
@@ -55,6 +57,7 @@ class LibtorrentEngine:
         self._listening: asyncio.Future[None] | None = None
         self._resume_waiters: dict[str, list[asyncio.Future[bytes]]] = {}
         self._piece_waiters: dict[tuple[str, int], list[asyncio.Future[bytes]]] = {}
+        self._calls: set[asyncio.Future[Any]] = set()
         self._flush: asyncio.TimerHandle | None = None
         self._rest: asyncio.TimerHandle | None = None
 
@@ -89,14 +92,13 @@ class LibtorrentEngine:
             for timer in (self._flush, self._rest):
                 if timer is not None:
                     timer.cancel()
+            if self._calls:  # threads inside the session would lose it under their feet
+                await asyncio.wait(self._calls)
             await asyncio.to_thread(session.close)
             for event in session.drain():
                 self._dispatch(event)
-            gone = EngineError("the engine is closed")
             for waiters in (*self._resume_waiters.values(), *self._piece_waiters.values()):
-                for waiter in waiters:
-                    if not waiter.done():
-                        waiter.set_exception(gone)
+                self._settle(waiters, CLOSED, b"")
         self._closed = True
         self._wake.set()
 
@@ -121,8 +123,10 @@ class LibtorrentEngine:
         path = request.path.absolute()
         if not path.exists():
             raise EngineError(f"{request.path}: no such file or folder")
-        return await self._call(
-            lambda: _native.create(
+        try:
+            # Not `_call`: this needs no session, and `close` does not wait for the hashing of a terabyte.
+            return await asyncio.to_thread(
+                _native.create,
                 str(path),
                 request.format.value,
                 request.piece_length,
@@ -133,7 +137,8 @@ class LibtorrentEngine:
                 request.private,
                 lambda done, total: (loop.call_soon_threadsafe(tell, done, total), None)[1],
             )
-        )
+        except _native.FaultError as fault:
+            raise native.to_error(fault) from None
 
     def inspect(self, torrent: bytes) -> TorrentInfo:
         try:
@@ -178,9 +183,7 @@ class LibtorrentEngine:
         await self._call(self._native().recheck, torrent)
 
     async def resume_data(self, torrent: TorrentId) -> bytes:
-        waiter = self._expect(self._resume_waiters.setdefault(torrent, []))
-        await self._call(self._native().save_resume, torrent)
-        return await self._answer(waiter)
+        return await self._ask(self._resume_waiters, torrent, self._native().save_resume, torrent)
 
     async def status(self, torrent: TorrentId) -> TorrentStatus:
         return native.to_status(await self._call(self._native().status, torrent))
@@ -204,9 +207,8 @@ class LibtorrentEngine:
         await self._call(self._native().add_tracker, torrent, url)
 
     async def read_piece(self, torrent: TorrentId, piece: int) -> PieceRead:
-        waiter = self._expect(self._piece_waiters.setdefault((torrent, piece), []))
-        await self._call(self._native().read_piece, torrent, piece)
-        return PieceRead(piece, await self._answer(waiter))
+        key = (torrent, piece)
+        return PieceRead(piece, await self._ask(self._piece_waiters, key, self._native().read_piece, torrent, piece))
 
     async def set_deadline(self, torrent: TorrentId, piece: int, milliseconds: int) -> None:
         await self._call(self._native().set_deadline, torrent, piece, milliseconds)
@@ -242,36 +244,62 @@ class LibtorrentEngine:
 
     def disconnect(self, peer: PeerId, reason: str) -> None:
         if self._session is not None:
-            self._session.disconnect(peer)
+            self._session.disconnect(peer, reason)
 
     def ban(self, peer: PeerId, reason: str) -> None:
         if self._session is not None:
-            self._session.ban(peer)
+            self._session.ban(peer, reason)
 
     # --- the parts ---------------------------------------------------------------------------------------------------
 
     def _native(self) -> _native.Session:
         if self._session is None:
-            raise EngineError("the engine is closed")
+            raise EngineError(CLOSED)
         return self._session
 
     async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
         """A native call that may wait for libtorrent, off the loop."""
+        call = asyncio.get_running_loop().run_in_executor(None, function, *arguments)
+        self._calls.add(call)
+        call.add_done_callback(self._call_ended)
         try:
-            return await asyncio.to_thread(function, *arguments)
+            # Whoever waits here may be cancelled; the thread cannot, and `close` must still know of it.
+            return await asyncio.shield(call)
         except _native.FaultError as fault:
             raise native.to_error(fault) from None
 
-    def _expect(self, waiters: list[asyncio.Future[bytes]]) -> asyncio.Future[bytes]:
-        waiter: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        waiters.append(waiter)
-        return waiter
+    def _call_ended(self, call: asyncio.Future[Any]) -> None:
+        self._calls.discard(call)
+        if not call.cancelled():
+            call.exception()  # seen, also where nobody waits any more
 
-    async def _answer(self, waiter: asyncio.Future[bytes]) -> bytes:
+    async def _ask(
+        self,
+        waiting: dict[K, list[asyncio.Future[bytes]]],
+        key: K,
+        function: Callable[..., None],
+        *arguments: Any,
+    ) -> bytes:
+        """A native call that is answered by an event."""
+        waiter: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        waiting.setdefault(key, []).append(waiter)
         try:
-            return await asyncio.wait_for(waiter, ANSWER_TIMEOUT)
+            await self._call(function, *arguments)
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                return await waiter
         except TimeoutError:
             raise EngineError("the engine did not answer in time") from None
+        finally:
+            self._forget(waiting, key, waiter)
+
+    @staticmethod
+    def _forget(waiting: dict[K, list[asyncio.Future[bytes]]], key: K, waiter: asyncio.Future[bytes]) -> None:
+        if waiter in waiting.get(key, ()):
+            waiting[key].remove(waiter)
+            if not waiting[key]:
+                del waiting[key]
+        if not waiter.cancel() and not waiter.cancelled():
+            waiter.exception()  # seen, also where the call itself failed
 
     def _on_readable(self) -> None:
         loop = asyncio.get_running_loop()
@@ -307,17 +335,25 @@ class LibtorrentEngine:
                 if self._listening is not None and not self._listening.done():
                     self._listening.set_result(None)
             case native.LISTEN_FAILED:
-                if self._listening is not None and not self._listening.done():
-                    where = ", ".join(self._settings.listen)
-                    self._listening.set_exception(
-                        ListenError(f"cannot listen on {where}: {text}: choose another port with --listen")
-                    )
+                self._listen_failed(text, occupied=bool(event[3]))
             case native.RESUME_DATA | native.RESUME_FAILED:
                 self._settle(self._resume_waiters.pop(torrent, []), text, data)
             case native.PIECE_READ | native.PIECE_READ_FAILED:
                 self._settle(self._piece_waiters.pop((torrent, event[2]), []), text, data)
             case _:
                 pass
+
+    def _listen_failed(self, text: str, *, occupied: bool) -> None:
+        if self._listening is None or self._listening.done() or self._session is None:
+            return
+        # An address family this machine lacks is no fault while another address works; a taken port always is.
+        # libtorrent tells failures first, and answers this only when it has tried every address.
+        if not occupied and self._session.listen_port():
+            return
+        where = ", ".join(self._settings.listen)
+        self._listening.set_exception(
+            ListenError(f"cannot listen on {where}: {text}: choose another port with --listen")
+        )
 
     @staticmethod
     def _settle(waiters: list[asyncio.Future[bytes]], fault: str, data: bytes) -> None:

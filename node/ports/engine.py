@@ -418,7 +418,7 @@ class Engine(Protocol):
     """
 
     async def start(self) -> None:
-        """Open the listening sockets. Raises `ListenError` if none can be opened."""
+        """Open the listening sockets. Raises `ListenError` if a port is taken or none can be opened."""
 
     async def close(self) -> None:
         """Stop everything, also with transfers under way. Idempotent. Ends `events()`."""

@@ -264,6 +264,7 @@ async def test_a_disconnect_is_the_last_word_about_a_peer(world: World, share: A
     seeder.engine.ban(hello.peer, "enough")
     (gone,) = await seeder.until(PeerGone)
     assert gone.peer == hello.peer
+    assert gone.reason == "enough"
     about = [event for event in seeder.seen if getattr(event, "peer", None) == hello.peer]
     assert isinstance(about[0], PeerHello)
     assert isinstance(about[-1], PeerGone)
@@ -343,6 +344,16 @@ async def test_what_is_no_torrent_is_refused_in_one_line(world: World, data: byt
         await watched.engine.add(AddTorrent(save_path=Path("/nowhere"), torrent=data))
 
 
+async def test_text_that_is_not_utf8_is_shown_as_well_as_it_can_be(world: World) -> None:
+    engine = (await world.engine()).engine
+    info = {"name": "x", "length": 5, "piece length": PIECE, "pieces": bytes(20)}
+    torrent = encode({"announce": b"http://127.0.0.1/\xff", "comment": b"\xfe", "info": info})
+    assert engine.inspect(torrent).trackers == ("http://127.0.0.1/\N{REPLACEMENT CHARACTER}",)
+    magnet = engine.inspect_magnet(f"magnet:?xt=urn:btih:{'a' * 40}&dn=%ff&tr=http://127.0.0.1/%ff")
+    assert magnet.name == "\N{REPLACEMENT CHARACTER}"
+    assert magnet.trackers == ("http://127.0.0.1/\N{REPLACEMENT CHARACTER}",)
+
+
 @pytest.mark.parametrize("link", ["", "http://x", "magnet:?", "magnet:?xt=urn:btih:zz"])
 async def test_a_bad_magnet_is_refused(world: World, link: str) -> None:
     watched = await world.engine()
@@ -360,6 +371,55 @@ async def test_a_port_in_use_is_an_error(world: World) -> None:
     first = await world.engine()
     with pytest.raises(ListenError, match="cannot listen"):
         await world.engine(listen=(f"{first.host}:{first.engine.listen_port}",))
+
+
+async def test_one_address_that_works_is_enough(only_libtorrent: World) -> None:
+    here = host_for("gw0", 29)
+    # 192.0.2.0/24 is nobody's address (RFC 5737).
+    watched = await only_libtorrent.engine(listen=("192.0.2.1:0", f"{here}:0"))
+    assert watched.engine.listen_port > 0
+    with pytest.raises(ListenError, match="cannot listen"):
+        await only_libtorrent.engine(listen=("192.0.2.1:0",))
+
+
+async def test_closing_does_not_pull_the_session_from_under_a_call(only_libtorrent: World, share: Any) -> None:
+    folder, _, torrent = share
+    seeder, name = await only_libtorrent.seeder(folder, torrent)
+    calls = [asyncio.ensure_future(seeder.engine.peers(name)) for _ in range(40)]
+    calls += [asyncio.ensure_future(seeder.engine.read_piece(name, 1)) for _ in range(5)]  # type: ignore[arg-type]  # mixed results on purpose
+    await asyncio.sleep(0)
+    await seeder.engine.close()
+    for outcome in await asyncio.gather(*calls, return_exceptions=True):
+        assert not isinstance(outcome, BaseException) or isinstance(outcome, EngineError)
+
+
+async def test_trackers_of_a_torrent_are_all_told(only_libtorrent: World, share: Any) -> None:
+    folder, _, torrent = share
+    watched = await only_libtorrent.engine()
+    urls = ["http://127.0.0.1:1/announce", "http://127.0.0.1:2/announce"]
+    name = await watched.engine.add(AddTorrent(save_path=folder, torrent=torrent, paused=True, trackers=urls[:1]))
+    await watched.engine.add_tracker(name, urls[1])
+    assert list((await watched.engine.info(name)).trackers) == urls
+
+
+async def test_two_seeds_part_unless_they_have_cheques_to_exchange(only_libtorrent: World, share: Any) -> None:
+    folder, _, torrent = share
+    seeder, name = await only_libtorrent.seeder(folder, torrent)
+    ordinary, _ = await only_libtorrent.seeder(folder, torrent, hello=b"")
+    partner, _ = await only_libtorrent.seeder(folder, torrent)
+    for other in (ordinary, partner):
+        await seeder.engine.connect(name, *peer_at(other))
+    await partner.until(PeerHello)
+
+    async def others() -> dict[str, bool]:
+        return {peer.host: peer.speaks_btt for peer in await seeder.engine.peers(name)}
+
+    async with asyncio.timeout(DEADLINE):
+        while ordinary.host not in await others():  # noqa: ASYNC110 - no event tells of ordinary peers
+            await asyncio.sleep(0.02)
+        while ordinary.host in await others():  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.05)
+    assert await others() == {partner.host: True}
 
 
 async def test_closing_twice_is_fine_and_ends_the_events(world: World) -> None:
@@ -423,6 +483,8 @@ async def test_creating_tells_its_progress_and_needs_something_to_share(tmp_path
     assert told[-1][0] == told[-1][1] > 0
     with pytest.raises(EngineError, match="no such file"):
         await engine.create(CreateTorrent(path=tmp_path / "nothing"))
+    with pytest.raises(EngineError, match="piece size"):
+        await engine.create(CreateTorrent(path=tmp_path / "f.bin", piece_length=3 * 2**14))
     (tmp_path / "empty").touch()
     with pytest.raises(EngineError):
         await engine.create(CreateTorrent(path=tmp_path / "empty"))

@@ -42,13 +42,11 @@ void EventQueue::push(Event event) {
     signal();
 }
 
-void EventQueue::push_lossy(Event event) {
+void EventQueue::push_verdict(Event event) {
     {
         std::lock_guard<std::mutex> const lock(mutex_);
-        if (queue_.size() >= max_other_events) {
-            ++lost_;
-            return;
-        }
+        // A piece of the same number in another torrent only coalesces a little less.
+        for (auto& [peer, state] : peers_) state.received_at.erase(int(event.a));
         append(std::move(event));
     }
     signal();
@@ -107,8 +105,8 @@ void EventQueue::add_received(peer_id_t peer, int piece, std::int64_t length, st
             event.a = piece;
             sequence = append(std::move(event));
         }
+        if (state.received_before < 0) state.received_before = mark - length;
         auto& event = at(sequence);
-        event.b = mark;
         event.c += length;
         event.d += unrequested;
         wake = announce(state, length);
@@ -121,17 +119,15 @@ std::vector<Event> EventQueue::drain() {
     [[maybe_unused]] auto const got = read(fd_, &ignored, sizeof ignored);
     std::vector<Event> events;
     std::lock_guard<std::mutex> const lock(mutex_);
-    events.reserve(queue_.size() + 1);
-    for (auto& event : queue_) events.push_back(std::move(event));
+    events.reserve(queue_.size());
+    for (auto& event : queue_) {
+        // Counts of several pieces grew side by side: only now is it known where each of them ends.
+        if (event.kind == Kind::bytes_received) event.b = peers_[event.peer].received_before += event.c;
+        events.push_back(std::move(event));
+    }
     base_ += queue_.size();
     queue_.clear();
     peers_.clear();
-    if (lost_) {
-        Event event{Kind::events_lost};
-        event.a = lost_;
-        lost_ = 0;
-        events.push_back(std::move(event));
-    }
     return events;
 }
 

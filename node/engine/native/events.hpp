@@ -1,8 +1,9 @@
 // Events from libtorrent's threads to Python: a bounded queue and an eventfd that asyncio watches.
 //
 // Byte counts coalesce: while a peer's count is still in the queue, newer bytes are added to it in place. A message of
-// the same peer is a barrier, so that counts never move across a mark in the stream. Thus the queue is bounded by
-// peers x partial pieces + messages, and messages are bounded per peer.
+// the same peer is a barrier, so that counts never move across a mark in the stream; the verdict on a piece is one for
+// the counts of that piece, so that bytes of a second attempt never stand before the failure of the first. Thus the
+// queue is bounded by peers x partial pieces + messages, and messages are bounded per peer.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +38,6 @@ enum class Kind : int {
     resume_failed,
     piece_read,
     piece_read_failed,
-    torrent_removed,
     events_lost,
 };
 
@@ -57,7 +57,6 @@ struct Event {
 
 class EventQueue {
 public:
-    static constexpr std::size_t max_other_events = 65536;
     static constexpr std::size_t max_peer_messages = 64;
     static constexpr std::size_t max_peer_message_bytes = 1 << 20;
 
@@ -68,10 +67,9 @@ public:
 
     int fd() const { return fd_; }
 
-    // An event that belongs to an account or a request: never dropped.
     void push(Event event);
-    // An event that only informs: dropped (and counted) when the queue is full.
-    void push_lossy(Event event);
+    // The verdict on a piece, which is event.a.
+    void push_verdict(Event event);
     // A message of a peer: false when the peer has too many undrained ones.
     bool push_message(Event event);
     void add_sent(peer_id_t peer, std::int64_t length, std::int64_t mark);
@@ -84,6 +82,7 @@ private:
     struct PeerState {
         std::uint64_t sent_at = 0;                           // sequence + 1 of the open BytesSent, 0 = none
         std::unordered_map<int, std::uint64_t> received_at;  // piece -> sequence + 1 of the open BytesReceived
+        std::int64_t received_before = -1;                   // the mark before the first undrained count, -1 = none
         std::int64_t unannounced = 0;
         std::size_t messages = 0;
         std::size_t message_bytes = 0;
@@ -100,7 +99,6 @@ private:
     std::deque<Event> queue_;
     std::uint64_t base_ = 0;  // sequence of queue_.front()
     std::unordered_map<peer_id_t, PeerState> peers_;
-    std::int64_t lost_ = 0;
 };
 
 }  // namespace bttnode

@@ -20,11 +20,23 @@ using release = py::call_guard<py::gil_scoped_release>;
 
 namespace {
 
+// Strings of strangers need not be UTF-8.
+py::str text_of(std::string const& bytes) {
+    return py::reinterpret_steal<py::str>(
+        PyUnicode_DecodeUTF8(bytes.data(), static_cast<Py_ssize_t>(bytes.size()), "replace"));
+}
+
+py::list texts_of(std::vector<std::string> const& strings) {
+    py::list result;
+    for (auto const& each : strings) result.append(text_of(each));
+    return result;
+}
+
 py::dict describe(lt::torrent_info const& info) {
     py::dict result;
     auto const hashes = info.info_hashes();
     result["id"] = torrent_id(hashes);
-    result["name"] = info.name();
+    result["name"] = text_of(info.name());
     result["v1"] = hashes.has_v1() ? py::object(py::str(lt::aux::to_hex(hashes.v1))) : py::none();
     result["v2"] = hashes.has_v2() ? py::object(py::str(lt::aux::to_hex(hashes.v2))) : py::none();
     result["total_bytes"] = info.total_size();
@@ -35,7 +47,7 @@ py::dict describe(lt::torrent_info const& info) {
     auto const& storage = info.files();
     for (auto const index : storage.file_range()) {
         if (storage.pad_file_at(index)) continue;
-        files.append(py::make_tuple(storage.file_path(index), storage.file_size(index)));
+        files.append(py::make_tuple(text_of(storage.file_path(index)), storage.file_size(index)));
     }
     result["files"] = files;
     return result;
@@ -48,7 +60,7 @@ py::dict describe(lt::add_torrent_params const& params) {
     } else {
         auto const& hashes = params.info_hashes;
         result["id"] = torrent_id(hashes);
-        result["name"] = params.name;
+        result["name"] = text_of(params.name);
         result["v1"] = hashes.has_v1() ? py::object(py::str(lt::aux::to_hex(hashes.v1))) : py::none();
         result["v2"] = hashes.has_v2() ? py::object(py::str(lt::aux::to_hex(hashes.v2))) : py::none();
         result["total_bytes"] = 0;
@@ -57,25 +69,20 @@ py::dict describe(lt::add_torrent_params const& params) {
         result["private"] = false;
         result["files"] = py::list();
     }
-    py::list trackers;
-    for (auto const& url : params.trackers) trackers.append(url);
-    if (params.ti)
-        for (auto const& entry : params.ti->trackers())
-            if (!result.contains(entry.url)) trackers.append(entry.url);
-    result["trackers"] = trackers;
-    result["comment"] = params.ti ? params.ti->comment() : std::string();
+    result["trackers"] = texts_of(params.trackers);
+    result["comment"] = text_of(params.ti ? params.ti->comment() : std::string());
     return result;
 }
 
 py::dict describe(std::string const& id, lt::torrent_status const& status) {
     py::dict result;
     result["id"] = id;
-    result["name"] = status.name;
+    result["name"] = text_of(status.name);
     result["save_path"] = status.save_path;
     result["state"] = int(status.state);
     result["paused"] = bool(status.flags & lt::torrent_flags::paused);
     result["upload_mode"] = bool(status.flags & lt::torrent_flags::upload_mode);
-    result["error"] = status.errc ? status.errc.message() : std::string();
+    result["error"] = text_of(status.errc ? status.errc.message() : std::string());
     result["done_bytes"] = status.total_done;
     result["progress"] = double(status.progress);
     result["download_rate"] = status.download_payload_rate;
@@ -95,7 +102,7 @@ py::dict describe(std::string const& id, lt::torrent_status const& status) {
 
 py::tuple to_tuple(Event& event) {
     return py::make_tuple(int(event.kind), event.peer, event.a, event.b, event.c, event.d, event.torrent,
-                          py::str(py::bytes(event.text).attr("decode")("utf-8", "replace")), py::bytes(event.data));
+                          text_of(event.text), py::bytes(event.data));
 }
 
 lt::add_torrent_params params_of(py::object const& torrent, py::object const& magnet, py::object const& resume) {
@@ -116,6 +123,9 @@ PYBIND11_MODULE(_native, m) {
             if (pointer) std::rethrow_exception(pointer);
         } catch (EngineFault const& error) {
             PyErr_SetObject(fault.ptr(), py::make_tuple(error.code, error.what()).ptr());
+        } catch (lt::system_error const& error) {
+            // What libtorrent itself refuses, such as a handle whose torrent went away meanwhile.
+            PyErr_SetObject(fault.ptr(), py::make_tuple("refused", text_of(error.what())).ptr());
         }
     });
 
@@ -185,16 +195,16 @@ PYBIND11_MODULE(_native, m) {
         .def("info",
              [](Session& self, std::string const& torrent) -> py::object {
                  std::shared_ptr<lt::torrent_info const> info;
+                 std::vector<std::string> trackers;
                  {
                      py::gil_scoped_release const unlocked;
                      info = self.info(torrent);
+                     trackers = self.trackers(torrent);
                  }
                  if (!info) return py::none();
                  py::dict result = describe(*info);
-                 py::list trackers;
-                 for (auto const& entry : info->trackers()) trackers.append(entry.url);
-                 result["trackers"] = trackers;
-                 result["comment"] = info->comment();
+                 result["trackers"] = texts_of(trackers);
+                 result["comment"] = text_of(info->comment());
                  return result;
              })
         .def("peers",
@@ -207,9 +217,9 @@ PYBIND11_MODULE(_native, m) {
                  py::list result;
                  for (auto const& p : peers)
                      result.append(py::make_tuple(
-                         p.peer, p.host, p.port, py::str(py::bytes(p.client).attr("decode")("utf-8", "replace")),
-                         p.speaks, p.outgoing, p.choked_by_us, p.choked_by_peer, p.interested, p.seed, p.progress,
-                         p.upload_rate, p.download_rate, p.sent, p.received));
+                         p.peer, p.host, p.port, text_of(p.client), p.speaks, p.outgoing, p.choked_by_us,
+                         p.choked_by_peer, p.interested, p.seed, p.progress, p.upload_rate, p.download_rate, p.sent,
+                         p.received));
                  return result;
              })
         .def("send",

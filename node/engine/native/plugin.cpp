@@ -9,6 +9,7 @@
 #include <libtorrent/peer_info.hpp>
 #include <libtorrent/torrent_handle.hpp>
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -52,7 +53,8 @@ std::vector<std::shared_ptr<PeerPlugin>> Core::all() {
 
 // --- PeerPlugin ---
 
-PeerPlugin::PeerPlugin(std::shared_ptr<Core> core, lt::peer_connection_handle handle, std::string torrent)
+PeerPlugin::PeerPlugin(std::shared_ptr<Core> core, lt::peer_connection_handle handle,
+                       std::shared_ptr<Torrent const> torrent)
     : core_(std::move(core)), handle_(std::move(handle)), torrent_(std::move(torrent)) {}
 
 std::uint64_t PeerPlugin::key(lt::peer_request const& request) {
@@ -77,13 +79,12 @@ bool PeerPlugin::on_extension_handshake(lt::bdecode_node const& handshake) {
 
     Event event{Kind::peer_hello};
     event.peer = id_;
-    event.torrent = torrent_;
+    event.torrent = torrent_->id;
     event.a = handle_.remote().port();
     event.b = handle_.is_outgoing() ? 1 : 0;
-    lt::error_code ignored;
     event.text = handle_.remote().address().to_string();
     auto const client = handshake.dict_find_string_value("v");
-    event.data = std::string(client.substr(0, 100)) + '\0';
+    event.data = std::string(client.substr(0, std::min(client.find('\0'), max_client))) + '\0';
     if (auto const btt = handshake.dict_find("btt")) {
         auto const section = btt.data_section();
         if (section.size() <= max_hello) event.data.append(section.data(), std::size_t(section.size()));
@@ -256,8 +257,20 @@ void PeerPlugin::on_disconnect(lt::error_code const& error) {
     event.peer = id_;
     event.a = sent_;
     event.b = received_;
-    event.text = error.message();
+    event.text = reason_.empty() ? error.message() : reason_;
     core_->events.push(std::move(event));
+}
+
+// The session keeps redundant connections so that the last cheque gets through; with a peer that knows of no cheques
+// two seeds hang up, as libtorrent would have done by itself.
+void PeerPlugin::tick() {
+    if (gone_ || speaks() || !torrent_->complete || !handle_.is_seed()) {
+        idle_seconds_ = 0;
+        return;
+    }
+    if (++idle_seconds_ < max_idle_seconds) return;
+    auto const redundant = lt::errors::make_error_code(lt::errors::upload_upload_connection);
+    handle_.disconnect(redundant, lt::operation_t::bittorrent);
 }
 
 void PeerPlugin::send(std::string const& body, std::int64_t const tag) {
@@ -312,8 +325,10 @@ void PeerPlugin::unchoke() {
     if (!gone_ && handle_.is_choked()) handle_.maybe_unchoke_this_peer();
 }
 
-void PeerPlugin::disconnect() {
-    if (!gone_) handle_.disconnect(lt::errors::make_error_code(lt::errors::stopping_torrent), lt::operation_t::bittorrent);
+void PeerPlugin::disconnect(std::string const& reason) {
+    if (gone_) return;
+    reason_ = reason;
+    handle_.disconnect(lt::errors::make_error_code(lt::errors::stopping_torrent), lt::operation_t::bittorrent);
 }
 
 // --- TorrentPlugin, SessionPlugin ---
@@ -325,18 +340,19 @@ std::shared_ptr<lt::peer_plugin> TorrentPlugin::new_connection(lt::peer_connecti
     return plugin;
 }
 
-void TorrentPlugin::on_piece_pass(lt::piece_index_t const piece) {
-    Event event{Kind::piece_verified};
-    event.torrent = torrent_;
+void TorrentPlugin::push_verdict(Kind const kind, lt::piece_index_t const piece) {
+    Event event{kind};
+    event.torrent = torrent_->id;
     event.a = static_cast<int>(piece);
-    core_->events.push(std::move(event));
+    core_->events.push_verdict(std::move(event));
 }
 
-void TorrentPlugin::on_piece_failed(lt::piece_index_t const piece) {
-    Event event{Kind::piece_failed};
-    event.torrent = torrent_;
-    event.a = static_cast<int>(piece);
-    core_->events.push(std::move(event));
+void TorrentPlugin::on_piece_pass(lt::piece_index_t const piece) { push_verdict(Kind::piece_verified, piece); }
+
+void TorrentPlugin::on_piece_failed(lt::piece_index_t const piece) { push_verdict(Kind::piece_failed, piece); }
+
+void TorrentPlugin::on_state(lt::torrent_status::state_t const state) {
+    torrent_->complete = state == lt::torrent_status::seeding;
 }
 
 std::shared_ptr<lt::torrent_plugin> SessionPlugin::new_torrent(lt::torrent_handle const& handle,

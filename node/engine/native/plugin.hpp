@@ -7,6 +7,7 @@
 #include <libtorrent/peer_connection_handle.hpp>
 #include <libtorrent/peer_request.hpp>
 #include <libtorrent/performance_counters.hpp>
+#include <libtorrent/torrent_status.hpp>
 
 #include <cstdint>
 #include <deque>
@@ -25,10 +26,12 @@ class PeerPlugin;
 
 constexpr int message_id = 40;            // ours in the BEP 10 handshake; every peer names its own
 constexpr int max_message = 64 * 1024;    // bytes of one body
+constexpr std::size_t max_client = 100;  // bytes of the peer's name for itself
 constexpr int max_hello = 4 * 1024;       // bytes of the peer's bencoded `btt` value
 constexpr std::size_t max_outstanding = 1 << 18;
 constexpr std::int64_t max_block = 0x4000;  // libtorrent refuses longer requests
 constexpr std::size_t max_held = 4096;
+constexpr int max_idle_seconds = 3;  // of two seeds that have nothing to say to each other
 constexpr std::int64_t unlimited = std::numeric_limits<std::int64_t>::max();
 
 // What plugins and the Python side share. Outlives the session: both hold it.
@@ -50,9 +53,15 @@ private:
     std::unordered_map<peer_id_t, std::weak_ptr<PeerPlugin>> peers_;
 };
 
+// What the peers of one torrent need to know of it.
+struct Torrent {
+    std::string id;
+    bool complete = false;
+};
+
 class PeerPlugin final : public lt::peer_plugin {
 public:
-    PeerPlugin(std::shared_ptr<Core> core, lt::peer_connection_handle handle, std::string torrent);
+    PeerPlugin(std::shared_ptr<Core> core, lt::peer_connection_handle handle, std::shared_ptr<Torrent const> torrent);
     void entered(peer_id_t id) { id_ = id; }
 
     // lt::peer_plugin
@@ -69,6 +78,7 @@ public:
     bool on_piece(lt::peer_request const& piece, lt::span<char const> data) override;
     void sent_piece(lt::peer_request const& piece) override;
     void on_disconnect(lt::error_code const& error) override;
+    void tick() override;
 
     // commands, on the network thread
     void send(std::string const& body, std::int64_t tag);
@@ -76,10 +86,10 @@ public:
     void set_class(std::int64_t new_class, lt::counters& counters);
     void choke();
     void unchoke();
-    void disconnect();
+    void disconnect(std::string const& reason);
 
     peer_id_t id() const { return id_; }
-    std::string const& torrent() const { return torrent_; }
+    std::string const& torrent() const { return torrent_->id; }
     bool speaks() const { return remote_ > 0; }
     std::int64_t sent() const { return sent_; }
     std::int64_t received() const { return received_; }
@@ -95,8 +105,10 @@ private:
 
     std::shared_ptr<Core> const core_;
     lt::peer_connection_handle handle_;
-    std::string const torrent_;
+    std::shared_ptr<Torrent const> const torrent_;
     peer_id_t id_ = 0;
+    std::string reason_;  // why we hang up
+    int idle_seconds_ = 0;
     int remote_ = -1;
     bool hello_pushed_ = false;
     bool gone_ = false;
@@ -114,14 +126,18 @@ private:
 
 class TorrentPlugin final : public lt::torrent_plugin {
 public:
-    TorrentPlugin(std::shared_ptr<Core> core, std::string torrent) : core_(std::move(core)), torrent_(std::move(torrent)) {}
+    TorrentPlugin(std::shared_ptr<Core> core, std::string id)
+        : core_(std::move(core)), torrent_(std::make_shared<Torrent>(Torrent{std::move(id)})) {}
     std::shared_ptr<lt::peer_plugin> new_connection(lt::peer_connection_handle const& handle) override;
     void on_piece_pass(lt::piece_index_t piece) override;
     void on_piece_failed(lt::piece_index_t piece) override;
+    void on_state(lt::torrent_status::state_t state) override;
 
 private:
+    void push_verdict(Kind kind, lt::piece_index_t piece);
+
     std::shared_ptr<Core> const core_;
-    std::string const torrent_;
+    std::shared_ptr<Torrent> const torrent_;
 };
 
 class SessionPlugin final : public lt::plugin {

@@ -216,6 +216,12 @@ std::shared_ptr<lt::torrent_info const> Session::info(std::string const& torrent
     return handle(torrent).torrent_file();
 }
 
+std::vector<std::string> Session::trackers(std::string const& torrent) {
+    std::vector<std::string> result;
+    for (auto const& entry : handle(torrent).trackers()) result.push_back(entry.url);
+    return result;
+}
+
 void Session::set_limits(int const upload, int const download) {
     lt::settings_pack pack;
     pack.set_int(lt::settings_pack::upload_rate_limit, upload);
@@ -315,18 +321,19 @@ void Session::unchoke(peer_id_t const peer) {
     with_peer(peer, [](PeerPlugin& plugin) { plugin.unchoke(); });
 }
 
-void Session::disconnect(peer_id_t const peer) {
-    with_peer(peer, [](PeerPlugin& plugin) { plugin.disconnect(); });
+void Session::disconnect(peer_id_t const peer, std::string const& reason) {
+    with_peer(peer, [reason](PeerPlugin& plugin) { plugin.disconnect(reason); });
 }
 
-void Session::ban(peer_id_t const peer) {
+void Session::ban(peer_id_t const peer, std::string const& reason) {
     auto const plugin = core_->find(peer);
     if (!plugin) return;
     auto const address = plugin->handle().remote().address();
+    // First our own word for it: the filter closes the connection as well.
+    disconnect(peer, reason);
     auto filter = session().get_ip_filter();
     filter.add_rule(address, address, lt::ip_filter::blocked);
     session().set_ip_filter(filter);
-    disconnect(peer);
 }
 
 // --- events ---
@@ -355,29 +362,36 @@ std::vector<Event> Session::drain() {
     return events;
 }
 
-void Session::translate(lt::alert* const alert, std::vector<Event>& events) {
-    auto id_of = [this](lt::torrent_alert const* const a) {
+// A torrent can be heard of before `add` has returned: then it is known by its hash only.
+std::string Session::id_of(lt::torrent_handle const& handle) {
+    {
         std::lock_guard<std::mutex> const lock(mutex_);
-        for (auto const& [id, handle] : torrents_)
-            if (handle == a->handle) return id;
-        return std::string();
-    };
+        for (auto const& [id, known] : torrents_)
+            if (known == handle) return id;
+    }
+    return handle.is_valid() ? torrent_id(handle.info_hashes()) : std::string();
+}
+
+void Session::translate(lt::alert* const alert, std::vector<Event>& events) {
+    auto const* const about = dynamic_cast<lt::torrent_alert const*>(alert);
+    auto const id = about ? id_of(about->handle) : std::string();
+    if (about && id.empty()) return;  // the torrent is gone altogether
     if (auto const* const done = lt::alert_cast<lt::save_resume_data_alert>(alert)) {
-        auto event = torrent_event(Kind::resume_data, id_of(done));
+        auto event = torrent_event(Kind::resume_data, id);
         event.data = to_string(lt::write_resume_data_buf(done->params));
         events.push_back(std::move(event));
     } else if (auto const* const failed = lt::alert_cast<lt::save_resume_data_failed_alert>(alert)) {
-        auto event = torrent_event(Kind::resume_failed, id_of(failed));
+        auto event = torrent_event(Kind::resume_failed, id);
         event.text = failed->error.message();
         events.push_back(std::move(event));
     } else if (auto const* const read = lt::alert_cast<lt::read_piece_alert>(alert)) {
-        auto event = torrent_event(read->error ? Kind::piece_read_failed : Kind::piece_read, id_of(read));
+        auto event = torrent_event(read->error ? Kind::piece_read_failed : Kind::piece_read, id);
         event.a = static_cast<int>(read->piece);
         event.text = read->error ? read->error.message() : "";
         if (!read->error) event.data.assign(read->buffer.get(), std::size_t(read->size));
         events.push_back(std::move(event));
     } else if (auto const* const metadata = lt::alert_cast<lt::metadata_received_alert>(alert)) {
-        auto event = torrent_event(Kind::metadata_received, id_of(metadata));
+        auto event = torrent_event(Kind::metadata_received, id);
         if (auto const info = metadata->handle.torrent_file_with_hashes()) {
             lt::create_torrent torrent(*info);
             std::vector<char> buffer;
@@ -386,22 +400,22 @@ void Session::translate(lt::alert* const alert, std::vector<Event>& events) {
         }
         events.push_back(std::move(event));
     } else if (auto const* const finished = lt::alert_cast<lt::torrent_finished_alert>(alert)) {
-        events.push_back(torrent_event(Kind::torrent_finished, id_of(finished)));
+        events.push_back(torrent_event(Kind::torrent_finished, id));
     } else if (auto const* const checked = lt::alert_cast<lt::torrent_checked_alert>(alert)) {
-        events.push_back(torrent_event(Kind::torrent_checked, id_of(checked)));
+        events.push_back(torrent_event(Kind::torrent_checked, id));
     } else if (auto const* const error = lt::alert_cast<lt::torrent_error_alert>(alert)) {
-        auto event = torrent_event(Kind::torrent_failed, id_of(error));
+        auto event = torrent_event(Kind::torrent_failed, id);
         event.b = fault_of(error->error);
         event.text = error->error.message();
         if (auto const* const name = error->filename(); name && *name) event.text += std::string(": ") + name;
         events.push_back(std::move(event));
     } else if (auto const* const file = lt::alert_cast<lt::file_error_alert>(alert)) {
-        auto event = torrent_event(Kind::torrent_failed, id_of(file));
+        auto event = torrent_event(Kind::torrent_failed, id);
         event.b = fault_of(file->error);
         event.text = file->error.message() + ": " + file->filename();
         events.push_back(std::move(event));
     } else if (auto const* const tracker = lt::alert_cast<lt::tracker_error_alert>(alert)) {
-        auto event = torrent_event(Kind::tracker_failed, id_of(tracker));
+        auto event = torrent_event(Kind::tracker_failed, id);
         event.data = tracker->tracker_url();
         event.text = tracker->error.message();
         if (auto const* const reason = tracker->failure_reason(); reason && *reason) event.text = reason;
@@ -413,6 +427,7 @@ void Session::translate(lt::alert* const alert, std::vector<Event>& events) {
     } else if (auto const* const refused = lt::alert_cast<lt::listen_failed_alert>(alert)) {
         Event event{Kind::listen_failed};
         event.a = refused->port;
+        event.b = refused->error == boost::system::errc::address_in_use ? 1 : 0;
         event.text = refused->error.message();
         events.push_back(std::move(event));
     } else if (auto const* const dropped = lt::alert_cast<lt::alerts_dropped_alert>(alert)) {

@@ -66,6 +66,7 @@ public:
     lt::torrent_status status(std::string const& torrent);
     std::vector<std::pair<std::string, lt::torrent_status>> statuses();
     std::shared_ptr<lt::torrent_info const> info(std::string const& torrent);
+    std::vector<std::string> trackers(std::string const& torrent);
     std::vector<PeerSnapshot> peers(std::string const& torrent);
     void set_limits(int upload, int download);
 
@@ -74,8 +75,8 @@ public:
     void set_allowance(peer_id_t peer, std::int64_t mark);
     void choke(peer_id_t peer);
     void unchoke(peer_id_t peer);
-    void disconnect(peer_id_t peer);
-    void ban(peer_id_t peer);
+    void disconnect(peer_id_t peer, std::string const& reason);
+    void ban(peer_id_t peer, std::string const& reason);
 
 private:
     lt::session& session();
@@ -83,6 +84,7 @@ private:
     void on_network_thread(std::function<void()> work);
     void with_peer(peer_id_t peer, std::function<void(PeerPlugin&)> work);
     std::int64_t class_for(peer_id_t peer, int priority, int limit, bool reserved);
+    std::string id_of(lt::torrent_handle const& handle);
     void translate(lt::alert* alert, std::vector<Event>& events);
 
     std::shared_ptr<Core> core_;
