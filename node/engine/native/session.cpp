@@ -359,6 +359,7 @@ std::vector<Event> Session::drain() {
     std::vector<lt::alert*> alerts;
     session_->pop_alerts(&alerts);
     for (auto* const alert : alerts) translate(alert, events);
+    tell_metadata(events);
     return events;
 }
 
@@ -370,6 +371,26 @@ std::string Session::id_of(lt::torrent_handle const& handle) {
             if (known == handle) return id;
     }
     return handle.is_valid() ? torrent_id(handle.info_hashes()) : std::string();
+}
+
+// The alert can be ahead of the torrent file it announces: the event waits until there is something to hand over.
+void Session::tell_metadata(std::vector<Event>& events) {
+    auto const waiting = std::move(awaiting_metadata_);
+    awaiting_metadata_.clear();
+    for (auto const& [id, handle] : waiting) {
+        if (!handle.is_valid()) continue;
+        auto const info = handle.torrent_file_with_hashes();
+        if (!info) {
+            awaiting_metadata_.emplace_back(id, handle);
+            continue;
+        }
+        auto event = torrent_event(Kind::metadata_received, id);
+        lt::create_torrent torrent(*info);
+        std::vector<char> buffer;
+        lt::bencode(std::back_inserter(buffer), torrent.generate());
+        event.data = to_string(buffer);
+        events.push_back(std::move(event));
+    }
 }
 
 void Session::translate(lt::alert* const alert, std::vector<Event>& events) {
@@ -391,14 +412,7 @@ void Session::translate(lt::alert* const alert, std::vector<Event>& events) {
         if (!read->error) event.data.assign(read->buffer.get(), std::size_t(read->size));
         events.push_back(std::move(event));
     } else if (auto const* const metadata = lt::alert_cast<lt::metadata_received_alert>(alert)) {
-        auto event = torrent_event(Kind::metadata_received, id);
-        if (auto const info = metadata->handle.torrent_file_with_hashes()) {
-            lt::create_torrent torrent(*info);
-            std::vector<char> buffer;
-            lt::bencode(std::back_inserter(buffer), torrent.generate());
-            event.data = to_string(buffer);
-        }
-        events.push_back(std::move(event));
+        awaiting_metadata_.emplace_back(id, metadata->handle);
     } else if (auto const* const finished = lt::alert_cast<lt::torrent_finished_alert>(alert)) {
         events.push_back(torrent_event(Kind::torrent_finished, id));
     } else if (auto const* const checked = lt::alert_cast<lt::torrent_checked_alert>(alert)) {

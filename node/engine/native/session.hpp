@@ -85,8 +85,10 @@ private:
     void with_peer(peer_id_t peer, std::function<void(PeerPlugin&)> work);
     std::int64_t class_for(peer_id_t peer, int priority, int limit, bool reserved);
     std::string id_of(lt::torrent_handle const& handle);
+    void tell_metadata(std::vector<Event>& events);
     void translate(lt::alert* alert, std::vector<Event>& events);
 
+    std::vector<std::pair<std::string, lt::torrent_handle>> awaiting_metadata_;  // only drain() touches it
     std::shared_ptr<Core> core_;
     std::unique_ptr<lt::session> session_;
     std::mutex mutex_;  // guards the maps below; never held while calling libtorrent
