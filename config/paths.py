@@ -51,8 +51,6 @@ class Paths:
 
 def find_home(option: Path | None = None) -> Paths:
     """`--home`, else `$BTTNODE_HOME`, else the user's data folder (such as ~/.local/share/bttnode)."""
-    if option is not None:
-        return Paths(option.absolute())
-    if variable := os.environ.get(HOME_VARIABLE):
-        return Paths(Path(variable).absolute())
-    return Paths(Path(platformdirs.user_data_dir("bttnode")))
+    chosen = option or os.environ.get(HOME_VARIABLE) or platformdirs.user_data_dir("bttnode")
+    # A variable set in a unit file or .env still has its ~; a shell would have replaced it.
+    return Paths(Path(os.path.expanduser(chosen)).absolute())

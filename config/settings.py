@@ -1,62 +1,47 @@
 """The node's settings: `config.toml`, typed and checked.
 
 Every key has a default, so an empty file is a valid one. `sample()` writes them all out with their explanations, from
-the same field descriptions, so that the sample cannot drift from the code.
+the same field descriptions, so that the sample cannot drift from the code. Values are not coerced: `dht = "yes"` is a
+mistake, not true.
 """
 
 from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from config.errors import ConfigError, one_line
-from wallet.amount import BTT, parse_amount, parse_price, parse_size
+from config.networks import load_network
+from config.values import Budget, Contract, Listen, Price, Size, Urls
+from wallet.amount import Token, parse_amount
 
-
-def _size(value: object) -> object:
-    return parse_size(value) if isinstance(value, str) else value
-
-
-def _price(value: object) -> object:
-    return parse_price(value) if isinstance(value, str) else value
-
-
-def _budget(value: object) -> object:
-    if isinstance(value, str):
-        return None if value.strip() == "" else parse_amount(value, BTT)
-    return value
-
-
-Size = Annotated[int, BeforeValidator(_size), Field(ge=0, lt=2**63)]
-Price = Annotated[int, BeforeValidator(_price), Field(ge=0, lt=2**256)]
-Budget = Annotated[int | None, BeforeValidator(_budget)]
+MAX_FILE = 1 << 20
+"""Bytes of a `config.toml`."""
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-def _field(default: Any, written: str, description: str) -> Any:
+def _field(default: Any, written: str, description: str, **constraints: Any) -> Any:
     """A field with its default as a user would write it in the file."""
-    return Field(default=default, description=description, json_schema_extra={"written": written})
+    return Field(default=default, description=description, json_schema_extra={"written": written}, **constraints)
 
 
 class NodeSettings(_Section):
     """The BitTorrent side."""
 
-    listen: tuple[str, ...] = _field(
-        ("0.0.0.0:6881", "[::]:6881"), '["0.0.0.0:6881", "[::]:6881"]', "Addresses and port for peers."
+    listen: Listen = _field(
+        ("0.0.0.0:6881", "[::]:6881"), '["0.0.0.0:6881", "[::]:6881"]', "Addresses and port for peers; port 0: any."
     )
     outgoing: str = _field("", '""', "Local address for outgoing connections; empty: the system chooses.")
     downloads: str = _field("", '""', "Folder for downloads; empty: `downloads` in the node's folder.")
     upload_limit: Size = _field(0, '"0"', 'Upload capacity per second, such as "20 MB"; 0: unlimited.')
-    download_limit: Size = _field(0, '"0"', "Download limit per second; 0: unlimited.")
-    max_connections: int = Field(
-        default=200, ge=2, le=100_000, description="Peers at one time.", json_schema_extra={"written": "200"}
-    )
+    download_limit: Size = _field(0, '"0"', 'Download limit per second, such as "20 MB"; 0: unlimited.')
+    max_connections: int = _field(200, "200", "Peers at one time, 2 to 100000.", ge=2, le=100_000)
     dht: bool = _field(True, "true", "Find peers without a tracker (BEP 5).")
     local_discovery: bool = _field(True, "true", "Find peers on the local network (BEP 14).")
     port_mapping: bool = _field(True, "true", "Ask the router to forward the port (UPnP, NAT-PMP).")
@@ -71,15 +56,16 @@ class SpeedSettings(_Section):
 
     sell: bool = _field(True, "true", "Sell upload priority to peers that pay.")
     reserve_price: Price = _field(2000 * 10**18 // 1024, '"2000 BTT/GiB"', "The least we take.")
-    quantum: Size = _field(2**20, '"1 MiB"', "Buyers pay whenever this much is verified.")
-    newcomer_credit: Size = _field(2**20, '"1 MiB"', "Unpaid data a new payer may hold; the most one can steal.")
+    quantum: Size = _field(2**20, '"1 MiB"', "Buyers pay whenever this much is verified.", ge=1)
+    newcomer_credit: Size = _field(2**20, '"1 MiB"', "Unpaid data a new payer may hold; the most one can steal.", ge=1)
     credit_cap: Size = _field(256 * 2**20, '"256 MiB"', "Unpaid data any payer may hold, whatever it has paid.")
-    stall_timeout: float = Field(
-        default=10.0,
+    stall_timeout: float = _field(
+        10.0,
+        "10",
+        "Seconds a payer at its credit limit may keep us waiting before it gets free service.",
         gt=0,
         le=3600,
-        description="Seconds a payer at its credit limit may keep us waiting before it gets free service.",
-        json_schema_extra={"written": "10"},
+        allow_inf_nan=False,
     )
     buy: bool = _field(True, "true", "Pay other sellers for priority, within the limits below.")
     max_price: Price = _field(0, '"0"', "The most we pay where a torrent says nothing else; 0: never pay.")
@@ -87,52 +73,64 @@ class SpeedSettings(_Section):
     per_day: Budget = _field(None, '""', "The most per UTC day; empty: no such limit.")
     total: Budget = _field(None, '""', "The most in all; empty: no such limit.")
 
+    @model_validator(mode="after")
+    def _newcomers_stay_below_the_cap(self) -> Self:
+        if self.newcomer_credit > self.credit_cap:
+            raise ValueError("newcomer_credit is larger than credit_cap: no payer may hold more than the cap")
+        return self
+
 
 class NetworkSettings(_Section):
     """Where cheques settle."""
 
     profile: str = _field("devnet-bttc", '"devnet-bttc"', "The rail: devnet-bttc, donau or bttc.")
-    endpoints: tuple[str, ...] = _field((), "[]", "RPC endpoints instead of the profile's, tried in order.")
-    token: str = _field("", '""', "Token contract instead of the profile's.")
-    vault: str = _field("", '""', "Vault contract instead of the profile's.")
-    timeout: float = Field(
-        default=10.0, gt=0, le=300, description="Seconds per request.", json_schema_extra={"written": "10"}
-    )
-    max_fee: str = _field("", '""', "Refuse transactions whose fee is higher than this; empty: no bound.")
+    endpoints: Urls = _field((), "[]", "RPC endpoints instead of the profile's, tried in order.", repr=False)
+    token: Contract = _field("", '""', "Token contract; empty: the profile's.")
+    vault: Contract = _field("", '""', "Vault contract; empty: the profile's.")
+    timeout: float = _field(10.0, "10", "Seconds per request.", gt=0, le=300, allow_inf_nan=False)
+    max_fee: str = _field("", '""', 'Refuse transactions with a higher fee, such as "100 BTT"; empty: no bound.')
     real_money: bool = _field(False, "false", "A main network starts only when this is true.")
+
+    @field_validator("profile")
+    @classmethod
+    def _is_a_profile(cls, name: str) -> str:
+        try:
+            return load_network(name).name
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+
+    @model_validator(mode="after")
+    def _a_fee_is_in_the_native_token(self) -> Self:
+        """Fees are paid in what the chain runs on, which is not everywhere the token of the cheques."""
+        if self.max_fee:
+            network = load_network(self.profile)
+            try:
+                parse_amount(self.max_fee, Token(network.native, network.native_decimals))
+            except ValueError as error:
+                raise ValueError(f"max_fee: {error}") from None
+        return self
 
 
 class ApiSettings(_Section):
     """The local HTTP API that the command line uses."""
 
-    host: str = _field("127.0.0.1", '"127.0.0.1"', "Address; anything but loopback exposes your wallet.")
-    port: int = Field(
-        default=7117, ge=0, le=65535, description="Port; 0: any free one.", json_schema_extra={"written": "7117"}
-    )
+    host: str = _field("127.0.0.1", '"127.0.0.1"', "Address; anything but loopback exposes your wallet.", min_length=1)
+    port: int = _field(7117, "7117", "Port; 0: any free one.", ge=0, le=65535)
 
 
 class SettlementSettings(_Section):
     """Cashing what payers owe."""
 
     auto: bool = _field(True, "true", "Cash cheques by itself when the fee is small beside the payout.")
-    fee_permille: int = Field(
-        default=10,
-        ge=1,
-        le=1000,
-        description="Cash when the fee is at most this many thousandths of the payout.",
-        json_schema_extra={"written": "10"},
+    fee_permille: int = _field(
+        10, "10", "Cash when the fee is at most this many thousandths of the payout, 1 to 1000.", ge=1, le=1000
     )
 
 
 class LogSettings(_Section):
     """What the node writes about itself."""
 
-    level: str = Field(
-        default="info",
-        pattern="^(debug|info|warning|error)$",
-        description="debug, info, warning or error.",
-        json_schema_extra={"written": '"info"'},
-    )
+    level: Literal["debug", "info", "warning", "error"] = _field("info", '"info"', "debug, info, warning or error.")
 
 
 class Settings(_Section):
@@ -149,30 +147,72 @@ class Settings(_Section):
 def load_settings(path: Path) -> Settings:
     """Read `config.toml`. Raises `ConfigError` with the file, the key and what is expected."""
     try:
-        text = path.read_text()
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE + 1)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file: run `bttnode init` first") from None
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
+    if len(data) > MAX_FILE:
+        raise ConfigError(f"{path}: longer than {MAX_FILE} bytes: this is not a config.toml")
+    try:
+        return parse_settings(data.decode())
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not UTF-8 text") from None
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def parse_settings(text: str) -> Settings:
+    """The text of a `config.toml`. Raises `ConfigError` with the key and what is expected."""
     try:
         return Settings.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+        raise ConfigError(f"not valid TOML: {error}") from None
+    except RecursionError:
+        raise ConfigError("not valid TOML: nested too deeply") from None
     except ValidationError as error:
-        raise ConfigError(f"{path}: {one_line(error)}") from None
+        raise ConfigError(one_line(error)) from None
 
 
 def sample(overrides: dict[str, dict[str, str]] | None = None) -> str:
-    """A `config.toml` with every setting, its explanation and its default. `overrides`: section → key → TOML value."""
+    """A `config.toml` with every setting, its explanation and its default; defaults are commented out.
+
+    `overrides`: section → key → TOML value. Raises `ConfigError` for what is not a setting or not a value of it, so
+    that what this returns can be loaded.
+    """
     overrides = overrides or {}
-    lines = ["# Settings of this bttnode. Every line shows the default unless you chose otherwise at `init`."]
-    for section, field in Settings.model_fields.items():
-        model = field.annotation
-        if not (isinstance(model, type) and issubclass(model, BaseModel)):
-            continue
+    _check(overrides)
+    lines = [
+        "# Settings of this bttnode. A line with # and no space after it shows a default: remove the # to change it.",
+        "# A default that a later version changes comes with that version, unless it is set here.",
+    ]
+    for section, model in _sections().items():
         lines += ["", f"# {(model.__doc__ or '').strip()}", f"[{section}]"]
+        chosen = overrides.get(section, {})
         for key, option in model.model_fields.items():
-            extra = option.json_schema_extra
-            written = extra["written"] if isinstance(extra, dict) else ""
-            lines += [f"# {option.description}", f"{key} = {overrides.get(section, {}).get(key, written)}"]
-    return "\n".join(lines) + "\n"
+            written = option.json_schema_extra["written"] if isinstance(option.json_schema_extra, dict) else ""
+            lines += [f"# {option.description}", f"{key} = {chosen[key]}" if key in chosen else f"#{key} = {written}"]
+    text = "\n".join(lines) + "\n"
+    parse_settings(text)
+    return text
+
+
+def _sections() -> dict[str, type[BaseModel]]:
+    models = {name: field.annotation for name, field in Settings.model_fields.items()}
+    return {name: model for name, model in models.items() if isinstance(model, type) and issubclass(model, BaseModel)}
+
+
+def _check(overrides: dict[str, dict[str, str]]) -> None:
+    sections = _sections()
+    for section, values in overrides.items():
+        for key, value in values.items():
+            if section not in sections or key not in sections[section].model_fields:
+                raise ConfigError(f"{section}.{key}: no such setting")
+            try:
+                # One value and nothing else: a line break in it could set other keys.
+                alone = tomllib.loads(f"{key} = {value}").keys() == {key}
+            except (tomllib.TOMLDecodeError, RecursionError):
+                alone = False
+            if not alone:
+                raise ConfigError(f"{section}.{key}: not a TOML value: put text in quotes")
