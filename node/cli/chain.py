@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import subprocess
 import sys
-import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import click
 
 from config.networks import load_network
 from config.settings import load_settings
-from node.cli.client import CliError
+from node.cli.client import OPENER, CliError
 from node.cli.context import Shell, catches
 from wallet import keystore
 
@@ -58,9 +58,9 @@ def devnet_faucet(shell: Shell) -> None:
         settings.endpoints[0], data=body, headers={"Content-Type": "application/json"}
     )
     try:
-        with urllib.request.urlopen(request, timeout=settings.timeout) as answer:  # noqa: S310 - see above
+        with OPENER.open(request, timeout=settings.timeout) as answer:
             found = json.loads(answer.read())
-    except (urllib.error.URLError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise CliError(f"{settings.endpoints[0]} does not answer: {error}", "is `bttnode devnet up` running?") from None
     if "error" in found:
         raise CliError(f"the faucet refuses: {found['error'].get('message', found['error'])}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import sys
 import urllib.error
@@ -9,11 +10,15 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import quote
 
 from config.paths import Paths
 
 TIMEOUT = 150.0
 """Seconds: a settlement waits for its final receipt."""
+
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Without the proxies of the environment: they cannot reach our loopback, and would be handed our token."""
 
 # Exit codes: 0 done, 1 refused or failed, 2 wrong usage (click's own), 3 no node is running, 4 incomplete.
 FAILED, USAGE, NOT_RUNNING, INCOMPLETE = 1, 2, 3, 4
@@ -31,8 +36,18 @@ class CliError(Exception):
 def fail(error: CliError) -> NoReturn:
     """Print and leave."""
     line = " ".join(str(error).split())
-    print(f"bttnode: {line}" + (f" ({error.hint})" if error.hint else ""), file=sys.stderr)
+    print(printable(f"bttnode: {line}" + (f" ({error.hint})" if error.hint else "")), file=sys.stderr)
     sys.exit(error.code)
+
+
+def printable(text: str) -> str:
+    """Names and reasons come from strangers: what would move the cursor or recolour the terminal is made visible."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def torrent_path(torrent: str, *rest: str) -> str:
+    """The API's path of a torrent, which the user may name by a prefix of its name, with any characters."""
+    return "/".join(("/v1/torrents", quote(torrent, safe=""), *rest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +74,7 @@ class Client:
             headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310 - see above
+            with OPENER.open(request, timeout=TIMEOUT) as answer:
                 return json.loads(answer.read())
         except urllib.error.HTTPError as error:
             raise _refusal(error) from None
@@ -67,14 +82,14 @@ class Client:
             raise _not_running(self.paths.home) from None
         except TimeoutError:
             raise CliError("the node did not answer in time", "see its log; what was asked may still happen") from None
-        except ValueError:
-            raise CliError("the node's answer is not JSON", "is another program on its port?") from None
+        except (ValueError, http.client.HTTPException):
+            raise CliError("what answers on the node's port is no node", "is another program there?") from None
 
     def _where(self) -> tuple[str, str]:
         try:
             url = json.loads(self.paths.api.read_text())["url"]
             token = self.paths.token.read_text().strip()
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             raise _not_running(self.paths.home) from None
         if not str(url).startswith("http://"):
             raise _not_running(self.paths.home)
@@ -89,5 +104,5 @@ def _refusal(error: urllib.error.HTTPError) -> CliError:
     try:
         body = json.loads(error.read())
         return CliError(str(body["error"]), str(body.get("hint", "")))
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, http.client.HTTPException):
         return CliError(f"the node answers {error.code}")

@@ -13,10 +13,11 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 from rich.console import Console
+from rich.text import Text
 
 from config.errors import ConfigError
 from config.paths import Paths
-from node.cli.client import Client, CliError, fail
+from node.cli.client import Client, CliError, fail, printable
 from node.ports.engine import EngineError
 from node.ports.store import StoreError
 from wallet.amount import BTT, parse_amount, parse_price, parse_size
@@ -28,13 +29,23 @@ R = TypeVar("R")
 PASSWORD_VARIABLE = "BTTNODE_PASSWORD"  # noqa: S105 - the name of a variable, not a password
 
 
+class Terminal(Console):
+    """Prints text as it is. Names, clients and reasons come from strangers, who may not write markup or escapes."""
+
+    def __init__(self) -> None:
+        super().__init__(highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text), **options)
+
+
 @dataclass(frozen=True, slots=True)
 class Shell:
     """One invocation of the command line."""
 
     paths: Paths
     as_json: bool
-    console: Console
+    console: Terminal
 
     @property
     def client(self) -> Client:
@@ -69,7 +80,10 @@ def catches(command: Callable[P, R]) -> Callable[P, R]:
 def password(prompt: str, *, confirm: bool = False, file: Path | None = None) -> str:
     """From --password-file, else $BTTNODE_PASSWORD, else a prompt on the terminal."""
     if file is not None:
-        return file.read_text().rstrip("\n")
+        try:
+            return file.read_text(encoding="utf-8").rstrip("\n")
+        except UnicodeDecodeError:
+            raise CliError(f"{file}: the password is not UTF-8 text") from None
     if PASSWORD_VARIABLE in os.environ:
         return os.environ[PASSWORD_VARIABLE]
     if not sys.stdin.isatty():

@@ -6,12 +6,11 @@ import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from config.paths import find_home
 from node import __version__
 from node.cli import chain, setup, torrents, wallet
-from node.cli.context import Shell
+from node.cli.context import Shell, Terminal
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -29,7 +28,7 @@ def main(context: click.Context, home: Path | None, as_json: bool) -> None:
       bttnode add ubuntu.torrent      download, or seed what you have
       bttnode get FILE.torrent --max-price 3000/GiB --budget 10000
     """
-    context.obj = Shell(find_home(home), as_json, Console(highlight=False, soft_wrap=True))
+    context.obj = Shell(find_home(home), as_json, Terminal())
 
 
 for command in (*setup.COMMANDS, *torrents.COMMANDS, *wallet.COMMANDS, *chain.COMMANDS):

@@ -51,7 +51,7 @@ def init(
 ) -> None:
     """Make a key and a config.toml. Nothing that exists is overwritten."""
     load_network(network)
-    overrides = _overrides(network, deployment, listen, api_port, upload_limit, reserve_price, settings)
+    text = sample(_overrides(network, deployment, listen, api_port, upload_limit, reserve_price, settings))
     paths = shell.paths
     if paths.config.exists():
         raise CliError(f"{paths.config} is here already", "edit it, or choose another folder with --home")
@@ -66,17 +66,21 @@ def init(
     secret.key()
     chosen = password("Password for the key", confirm=True, file=password_file)
     paths.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    text = sample(overrides)
-    address = keystore.create(paths.keystore, secret, chosen)
-    paths.config.write_text(text)
-    load_settings(paths.config)
+    # The key comes last: nobody would ever see its words if a later step failed.
+    try:
+        paths.config.write_text(text, encoding="utf-8")
+        load_settings(paths.config)
+        address = keystore.create(paths.keystore, secret, chosen)
+    except BaseException:
+        paths.config.unlink(missing_ok=True)
+        raise
 
     def show() -> None:
         shell.console.print(f"node folder   {paths.home}")
         shell.console.print(f"address       {address.evm}  (TRON {address.tron})")
         if not import_mnemonic:
             shell.console.print("\nWrite these words down; they are the only way to get your money back:\n")
-            shell.console.print(f"  [bold]{secret.mnemonic}[/bold]\n")
+            shell.console.print(f"  {secret.mnemonic}\n", style="bold")
         shell.console.print("next: bttnode up")
 
     result = {"home": str(paths.home), "address": address.evm, "tron": address.tron, "network": network}
@@ -174,9 +178,9 @@ def status(shell: Shell) -> None:
         shell.console.print(f"peers     port {found['listen_port']}")
         shell.console.print(f"selling   {sells}   free deposit {deposit}")
         if found["chain_fault"]:
-            shell.console.print(f"[yellow]chain     {found['chain_fault']}[/yellow]")
+            shell.console.print(f"chain     {found['chain_fault']}", style="yellow")
         for line in found["faults"][-3:]:
-            shell.console.print(f"[red]fault     {line}[/red]")
+            shell.console.print(f"fault     {line}", style="red")
         table = Table("id", "name", "state", "done", "size", "down/s", "up/s", "peers", "spent", box=None)
         for t in found["torrents"]:
             table.add_row(
@@ -239,7 +243,7 @@ def doctor(shell: Shell) -> None:
 
     def show() -> None:
         for name, ok, text in checks:
-            shell.console.print(f"{'[green]ok  [/green]' if ok else '[red]FAIL[/red]'} {name:10} {text}")
+            shell.console.print(f"{'ok' if ok else 'FAIL':4} {name:10} {text}", style=None if ok else "red")
 
     shell.show([{"check": name, "ok": ok, "text": text} for name, ok, text in checks], show)
     if not all(ok for _, ok, _ in checks):

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 
-from node.cli.client import INCOMPLETE, CliError
+from node.cli.client import INCOMPLETE, CliError, printable, torrent_path
 from node.cli.context import AMOUNT, PRICE, SIZE, Shell, catches
 from node.ports.engine import CreateTorrent, EngineSettings, TorrentFormat
 from wallet.amount import format_amount, format_price, format_size
@@ -115,7 +116,7 @@ def _add(
 
 def _endpoint(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
-    if not host or not port.isdigit():
+    if not host or not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 65536:
         raise CliError(f"{text}: not a peer address", "write it like 192.0.2.7:6881")
     return host.strip("[]"), int(port)
 
@@ -186,7 +187,7 @@ def get(
     def show() -> None:
         mean = format_size(int(found["total_bytes"] / max(seconds, 0.001)))
         size = format_size(found["total_bytes"])
-        shell.console.print(f"[green]done[/green] {found['name']}: {size} in {seconds:g} s")
+        shell.console.print(f"done {found['name']}: {size} in {seconds:g} s", style="green")
         shell.console.print(f"  mean rate   {mean}/s")
         shell.console.print(f"  paid        {format_amount(int(bill['spent']))}")
         if int(bill["due"]):
@@ -198,7 +199,7 @@ def get(
 
 def _follow(shell: Shell, torrent: str, started: float, timeout: float | None) -> dict[str, Any]:
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(binary_units=True),
         TransferSpeedColumn(),
@@ -212,7 +213,7 @@ def _follow(shell: Shell, torrent: str, started: float, timeout: float | None) -
             note = f"{found['peers']} peers, {format_amount(int(found['spent']))} paid"
             progress.update(
                 task,
-                description=found["name"][:40],
+                description=printable(found["name"][:40]),
                 completed=found["done_bytes"],
                 total=found["total_bytes"] or None,
                 note=note,
@@ -246,7 +247,7 @@ def _settled(shell: Shell, torrent: str) -> dict[str, Any]:
 @catches
 def peers(shell: Shell, torrent: str | None) -> None:
     """Connections, and what each earns, costs, or why not."""
-    rows = shell.client.get("/v1/peers" + (f"?torrent={torrent}" if torrent else ""))
+    rows = shell.client.get("/v1/peers" + (f"?torrent={quote(torrent, safe='')}" if torrent else ""))
 
     def show() -> None:
         titles = ("peer", "client", "done", "down/s", "up/s", "selling", "earned", "buying", "owed", "why")
@@ -272,20 +273,20 @@ def peers(shell: Shell, torrent: str | None) -> None:
     shell.show(rows, show)
 
 
-def _action(name: str, done: str, path: Callable[[str], str], explain: str) -> click.Command:
+def _action(name: str, done: str, explain: str) -> click.Command:
     @click.command(name=name, help=explain)
     @click.argument("torrent")
     @click.pass_obj
     @catches
     def command(shell: Shell, torrent: str) -> None:
-        found = shell.client.post(path(torrent))
+        found = shell.client.post(torrent_path(torrent, name))
         shell.show(found, lambda: shell.console.print(f"{done} {torrent}"))
 
     return command
 
 
-pause = _action("pause", "paused", lambda t: f"/v1/torrents/{t}/pause", "Stop a torrent; its data stays.")
-resume = _action("resume", "resumed", lambda t: f"/v1/torrents/{t}/resume", "Start a paused or failed torrent.")
+pause = _action("pause", "paused", "Stop a torrent; its data stays.")
+resume = _action("resume", "resumed", "Start a paused or failed torrent.")
 
 
 @click.command()
@@ -300,7 +301,7 @@ def terms(shell: Shell, torrent: str, max_price: int | None, budget: int | None)
         "max_price": None if max_price is None else str(max_price),
         "budget": None if budget is None else str(budget),
     }
-    found = shell.client.post(f"/v1/torrents/{torrent}/terms", body)
+    found = shell.client.post(torrent_path(torrent, "terms"), body)
     shell.show(found, lambda: shell.console.print(f"changed {found['name']}"))
 
 
@@ -314,7 +315,7 @@ def remove(shell: Shell, torrent: str, files: bool, yes: bool) -> None:
     """Remove a torrent from the node; with --files also its data."""
     if files and not yes:
         click.confirm(f"Delete the data of {torrent}?", abort=True, err=True)
-    found = shell.client.delete(f"/v1/torrents/{torrent}" + ("?files=1" if files else ""))
+    found = shell.client.delete(torrent_path(torrent) + ("?files=1" if files else ""))
     shell.show(found, lambda: shell.console.print(f"removed {torrent}"))
 
 

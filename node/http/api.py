@@ -21,8 +21,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
-import json
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -117,7 +115,7 @@ class Api:
             raise BadTorrentError("give either a torrent file or a magnet link")
         try:
             torrent = base64.b64decode(body.torrent, validate=True) if body.torrent is not None else None
-        except binascii.Error:
+        except ValueError:
             raise BadTorrentError("the torrent file is not valid base64") from None
         record = await self._daemon.torrents.add(
             AddRequest(
@@ -160,12 +158,9 @@ class Api:
 
     async def connect(self, request: web.Request) -> web.Response:
         torrent = self._id(request)
-        body = await _json(request)
-        host, port = body.get("host"), body.get("port")
-        if not isinstance(host, str) or not isinstance(port, int):
-            raise web.HTTPBadRequest(text="connect needs a host and a port")
-        await self._daemon.torrents.connect(torrent, host, port)
-        return web.json_response({"connecting": f"{host}:{port}"})
+        body = await _body(request, models.ConnectBody)
+        await self._daemon.torrents.connect(torrent, body.host, body.port)
+        return web.json_response({"connecting": f"{body.host}:{body.port}"})
 
     # --- trade -------------------------------------------------------------------------------------------------------
 
@@ -372,7 +367,7 @@ def _answer(model: BaseModel) -> web.Response:
 async def _json(request: web.Request) -> dict[str, Any]:
     try:
         body = await request.json() if request.can_read_body else {}
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):  # also a number of too many digits, and too many brackets
         raise web.HTTPBadRequest(text="the body is not JSON") from None
     if not isinstance(body, dict):
         raise web.HTTPBadRequest(text="the body is not a JSON object")

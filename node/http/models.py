@@ -2,12 +2,50 @@
 
 from __future__ import annotations
 
+import ipaddress
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-Units = Annotated[int, PlainSerializer(str, return_type=str), Field(ge=0, lt=2**256)]
+
+def _digits(value: object) -> object:
+    """Whole numbers only: neither 1.0 nor "1.0" nor true is an amount."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= 78:
+        return int(value)
+    if type(value) is not int:
+        raise ValueError("expected a whole number of units, in quotes")
+    return value
+
+
+def _text(value: str) -> str:
+    """JSON can hold what no file name, address or link can: a zero, half a surrogate pair."""
+    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError("the text has characters that are not text")
+    return value
+
+
+def _absolute(value: str) -> str:
+    if not Path(value).is_absolute():
+        raise ValueError("expected an absolute path: the node's working folder is not the caller's")
+    return value
+
+
+def _host(value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise ValueError("expected an IP address") from None
+
+
+Units = Annotated[
+    int, BeforeValidator(_digits), PlainSerializer(str, return_type=str), Field(strict=True, ge=0, lt=2**256)
+]
 """Token units; a decimal string on the wire."""
+Text = Annotated[str, AfterValidator(_text)]
+Folder = Annotated[Text, AfterValidator(_absolute)]
+Host = Annotated[str, AfterValidator(_host)]
+Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 
 
 class Model(BaseModel):
@@ -18,18 +56,23 @@ class AddBody(Model):
     """Exactly one of `torrent` (base64) and `magnet`. `max_price` in units per MiB."""
 
     torrent: str | None = None
-    magnet: str | None = None
-    save_path: str | None = None
+    magnet: Text | None = None
+    save_path: Folder | None = None
     paused: bool = False
     seed: bool = False
     max_price: Units | None = None
     budget: Units | None = None
-    peers: list[tuple[str, int]] = Field(default_factory=list, max_length=1000)
+    peers: list[tuple[Host, Port]] = Field(default_factory=list, max_length=1000)
 
 
 class TermsBody(Model):
     max_price: Units | None = None
     budget: Units | None = None
+
+
+class ConnectBody(Model):
+    host: Host
+    port: Port
 
 
 class AmountBody(Model):

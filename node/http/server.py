@@ -7,12 +7,15 @@ of another origin could make are refused by the token alone: it is never in a co
 
 from __future__ import annotations
 
+import errno
 import hmac
 import json
 import logging
 import os
 import secrets
+import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 from aiohttp import web
@@ -33,6 +36,9 @@ log = logging.getLogger(__name__)
 
 MAX_BODY = 96 * 1024 * 1024
 """Bytes: a torrent file of 64 MiB in base64."""
+
+MIN_TOKEN = 32
+"""Characters; ours have 43. What is shorter was cut off by a full disk, and an empty one would let everybody in."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -71,9 +77,13 @@ class ApiServer:
         except OSError as error:
             await self._runner.cleanup()
             self._runner = None
+            # A name that does not resolve has a number of its own kind, and its text only.
+            reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+            hint = "another node may be running; set [api] port in config.toml"
+            if error.errno != errno.EADDRINUSE:
+                hint = "set [api] host and port in config.toml"
             raise EngineError(
-                f"cannot listen on {self._host}:{self._port} for the local API: {os.strerror(error.errno or 0)}: "
-                "another node may be running; set [api] port in config.toml"
+                f"cannot listen on {self._host}:{self._port} for the local API: {reason}: {hint}"
             ) from None
         port = self._runner.addresses[0][1]
         host = f"[{self._host}]" if ":" in self._host else self._host
@@ -90,15 +100,19 @@ class ApiServer:
 
 
 def load_token(path: Path) -> str:
-    """The API's token; made at first use, mode 0600."""
-    try:
-        return path.read_text().strip()
-    except FileNotFoundError:
-        token = secrets.token_urlsafe(32)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(token + "\n")
-        return token
+    """The API's token; made at first use, mode 0600, and made again where the file holds less than a token."""
+    with suppress(FileNotFoundError):
+        token = path.read_bytes().decode("ascii", "replace").strip()
+        if len(token) >= MIN_TOKEN and token.isascii():
+            return token
+    token = secrets.token_urlsafe(32)
+    temporary = path.with_suffix(".tmp")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(token + "\n")
+    temporary.replace(path)
+    return token
 
 
 def make_app(token: str) -> web.Application:
@@ -107,7 +121,8 @@ def make_app(token: str) -> web.Application:
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if not hmac.compare_digest(given.encode(), token.encode()):
+        # A header is bytes; what was no UTF-8 in it is still there as surrogates.
+        if not hmac.compare_digest(given.encode(errors="surrogateescape"), token.encode()):
             return fault(
                 401, "the API needs the token of this node", "it is in the file api-token of the node's folder"
             )
