@@ -1,6 +1,6 @@
 """What the TRON core and its door speak of: plain data, no wire format.
 
-Addresses have 20 bytes here (the door adds TRON's prefix 0x41), ids and topics 32. Native amounts are in sun (10⁻⁶ TRX),
+Addresses have 20 bytes here (the door adds the prefix 0x41), ids and topics 32. Native amounts are in sun (10⁻⁶ TRX),
 times in milliseconds of Unix time, energy and bandwidth in their own units. Names follow java-tron's protocol buffers.
 """
 
