@@ -9,6 +9,7 @@ import pytest
 
 from tests.conformance.benches import BENCHES, FINALITY, NOTICE, Bench
 from wallet.address import Address
+from wallet.chains.assets import Asset, AssetKind, TokenTransfer
 from wallet.chains.base import (
     Authorisation,
     Authorised,
@@ -439,3 +440,34 @@ async def test_waiting_for_a_receipt_ends_at_its_deadline(bench: Bench) -> None:
 
     with pytest.raises(TimeoutError, match="not final after 3 s"):
         await wait_final(bench.chain, bytes(32), deadline=3, poll=1, clock=lambda: now, sleep=sleep)
+
+
+# --- assets ---------------------------------------------------------------------------------------------------------
+
+
+async def test_every_asset_moves_by_the_same_two_functions(bench: Bench) -> None:
+    coin = Asset(AssetKind.NATIVE, bench.chain.native)
+    token = Asset(AssetKind.TOKEN, bench.chain.rail.token, bench.chain.token)
+    for asset, amount in ((coin, COIN), (token, 20)):
+        await do(bench, bench.chain.transfer(asset, STRANGER, amount))
+        assert await bench.chain.balance(asset, STRANGER) == amount
+
+
+async def test_token_transfers_of_an_account_are_found_in_both_directions_and_in_order(bench: Bench) -> None:
+    token = Asset(AssetKind.TOKEN, bench.chain.rail.token, bench.chain.token)
+    first = (await bench.chain.head()).number + 1
+    receipts = [
+        await do(bench, bench.chain.transfer(token, PAYEE.address, 20)),
+        await do(bench, bench.chain.transfer(token, PAYER.address, 5), PAYEE),
+        await do(bench, bench.chain.transfer(token, PAYER.address, 1)),
+    ]
+    found = await bench.chain.transfers(token, PAYER.address, first, receipts[-1].block)
+    assert list(found) == [
+        TokenTransfer(PAYER.address, PAYEE.address, 20, receipts[0].block, receipts[0].hash),
+        TokenTransfer(PAYEE.address, PAYER.address, 5, receipts[1].block, receipts[1].hash),
+        TokenTransfer(PAYER.address, PAYER.address, 1, receipts[2].block, receipts[2].hash),
+    ]
+    assert list(await bench.chain.transfers(token, PAYEE.address, first, receipts[-1].block)) == list(found)[:2]
+    assert list(await bench.chain.transfers(token, STRANGER, first, receipts[-1].block)) == []
+    with pytest.raises(ValueError, match="keeps no list"):
+        await bench.chain.transfers(Asset(AssetKind.NATIVE, bench.chain.native), PAYER.address, first, first)

@@ -127,6 +127,10 @@ def functions(contract: str) -> Mapping[str, Function]:
     return {entry["name"]: _function(entry) for entry in _abi(contract) if entry["type"] == "function"}
 
 
+TRANSFER = keccak256(b"Transfer(address,address,uint256)")
+"""First topic of a token's `Transfer` (EIP-20, TIP-20); source and receiver are the next two."""
+
+
 # --- events ---------------------------------------------------------------------------------------------------------
 
 

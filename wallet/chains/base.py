@@ -19,9 +19,9 @@ What keeps a transaction from taking effect twice differs by chain, and only ada
 
     EVM    the sender's nonce. `Fee` is gas and gas price. Final: so many blocks deep. Void: the nonce was used by
            another transaction that is final. A dearer transaction with the same nonce excludes the first.
-    TRON   (to come) a reference block and an expiry, kept in `UnsignedTx.anchor`; the nonce is always 0. `Fee` is
-           energy and its price in sun, `total` becomes the fee limit. Final: solidified. Void: the expiry is solidified
-           and the id is unknown. Nothing excludes an earlier transaction: `outbid` is always None.
+    TRON   a reference block and an expiry, kept in `UnsignedTx.anchor`; the nonce is always 0. `Fee` is energy and its
+           price in sun, and in `extra` the bandwidth. Final: solidified. Void: the expiry is solidified and the id is
+           unknown. Nothing excludes an earlier transaction: `outbid` is always None.
 
 Amounts are `int` in the smallest unit: of the settlement token unless a text says native. Times are Unix seconds.
 """
@@ -37,6 +37,7 @@ from typing import Protocol
 
 from wallet.address import Address
 from wallet.amount import Token
+from wallet.chains.assets import Asset, TokenTransfer
 from wallet.cheque import Rail, SignedCheque
 from wallet.errors import WalletError
 from wallet.keys import PrivateKey
@@ -128,25 +129,31 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a transaction is to do. `value` in native units; `method` names it in books, `text` tells the user."""
+    """What a transaction is to do. `value` in native units; `method` names it in books, `text` tells the user.
+
+    `trc10`: the number of the TRC-10 token that `value` counts instead of native coins; 0 for none (TRON only).
+    """
 
     to: Address
     data: bytes = field(repr=False)
     value: int
     method: str
     text: str
+    trc10: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Fee:
-    """Up to `limit` units of work (gas, energy) at `price` native units each: at most `total` is paid."""
+    """Up to `limit` units of work (gas, energy) at `price` native units each, and `extra` (TRON: the bandwidth, a new
+    account): at most `total` is paid."""
 
     limit: int
     price: int
+    extra: int = 0
 
     @property
     def total(self) -> int:
-        return self.limit * self.price
+        return self.limit * self.price + self.extra
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,6 +375,14 @@ class ChainAdapter(Protocol):
     # reading
     async def head(self) -> Block: ...
 
+    async def balance(self, asset: Asset, owner: Address) -> int: ...
+
+    async def transfers(self, asset: Asset, owner: Address, first: int, last: int) -> Sequence[TokenTransfer]:
+        """What a token contract moved from or to the owner in these blocks, both included, in order.
+
+        Raises `ValueError` for an asset that is no token contract: chains keep no list of the others.
+        """
+
     async def native_balance(self, owner: Address) -> int: ...
 
     async def token_balance(self, owner: Address) -> int: ...
@@ -388,6 +403,14 @@ class ChainAdapter(Protocol):
         """The vault's events in these blocks, both included, in order."""
 
     # calls: pure
+    def transfer(self, asset: Asset, to: Address, amount: int) -> Call:
+        """Raises `ValueError` for an asset that the chain cannot have."""
+
+    def wrap(self, asset: Asset, amount: int) -> Call:
+        """Native coins become units of an asset that `wraps_native`, one to one."""
+
+    def unwrap(self, asset: Asset, amount: int) -> Call: ...
+
     def transfer_native(self, to: Address, amount: int) -> Call: ...
 
     def transfer_token(self, to: Address, amount: int) -> Call: ...

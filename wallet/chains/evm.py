@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from wallet.address import Address
 from wallet.amount import Token, format_amount
 from wallet.chains import abi
+from wallet.chains.assets import Asset, AssetKind, TokenTransfer
 from wallet.chains.base import (
     Authorisation,
     Block,
@@ -40,6 +41,7 @@ from wallet.chains.calls import VaultCalls
 from wallet.chains.endpoints import ROUNDS, Endpoints, RpcError, data, quantity
 from wallet.chains.legacy import sign_legacy
 from wallet.cheque import Rail
+from wallet.digests import word
 from wallet.keys import PrivateKey
 
 GAS_MARGIN_PERCENT = 25
@@ -115,42 +117,54 @@ class EvmChain(VaultCalls):
     async def head(self) -> Block:
         return await self._block("latest")
 
+    async def balance(self, asset: Asset, owner: Address) -> int:
+        if asset.kind is AssetKind.TRC10:
+            raise ValueError(f"{self.rail.id} has no TRC-10 tokens")
+        if asset.contract is None:
+            return await self.native_balance(owner)
+        return (await self.view(1, asset.contract, "balanceOf(address)", owner))[0]
+
+    async def transfers(self, asset: Asset, owner: Address, first: int, last: int) -> Sequence[TokenTransfer]:
+        if asset.contract is None:
+            raise ValueError(f"the chain keeps no list of {asset.token.symbol} transfers")
+        topic, party = _hex(abi.TRANSFER), _hex(word(owner))
+        found = {
+            found[0]: found[1]
+            for topics in ([topic, party], [topic, None, party])
+            for found in await self._logs(asset.contract, first, last, _read_transfer, topics=topics)
+        }  # one to oneself is found twice
+        return [found[place] for place in sorted(found)]
+
     async def native_balance(self, owner: Address) -> int:
         return await self._ask("eth_getBalance", [owner.evm, "latest"], quantity)
 
     async def token_balance(self, owner: Address) -> int:
-        return (await self._view(1, self.token, "balanceOf(address)", owner))[0]
+        return (await self.view(1, self.token, "balanceOf(address)", owner))[0]
 
     async def allowance(self, owner: Address) -> int:
-        return (await self._view(1, self.token, "allowance(address,address)", owner, self.rail.vault))[0]
+        return (await self.view(1, self.token, "allowance(address,address)", owner, self.rail.vault))[0]
 
     async def payer_state(self, payer: Address) -> PayerState:
         block = (await self.head()).number
         (balance,), (locked,), (notice, ready_at) = await asyncio.gather(
-            self._view(1, self.rail.vault, "balance(address)", payer, block=block),
-            self._view(1, self.rail.vault, "lockedTotal(address)", payer, block=block),
-            self._view(2, self.rail.vault, "notice(address)", payer, block=block),
+            self.view(1, self.rail.vault, "balance(address)", payer, block=block),
+            self.view(1, self.rail.vault, "lockedTotal(address)", payer, block=block),
+            self.view(2, self.rail.vault, "notice(address)", payer, block=block),
         )
         return PayerState(balance, locked, notice, ready_at)
 
     async def paid_out(self, payer: Address, payee: Address) -> int:
-        return (await self._view(1, self.rail.vault, "paidOut(address,address)", payer, payee))[0]
+        return (await self.view(1, self.rail.vault, "paidOut(address,address)", payer, payee))[0]
 
     async def available(self, payer: Address, payee: Address) -> int:
-        return (await self._view(1, self.rail.vault, "available(address,address)", payer, payee))[0]
+        return (await self.view(1, self.rail.vault, "available(address,address)", payer, payee))[0]
 
     async def authorised(self, payer: Address, hot_key: Address) -> Authorisation:
-        return Authorisation(*await self._view(2, self.rail.vault, "authorised(address,address)", payer, hot_key))
+        return Authorisation(*await self.view(2, self.rail.vault, "authorised(address,address)", payer, hot_key))
 
     async def events(self, first: int, last: int) -> Sequence[VaultLog]:
-        if last - first >= MAX_BLOCKS:
-            raise ValueError(f"events of {last - first + 1} blocks in one call; at most {MAX_BLOCKS}")
-        found: list[VaultLog] = []
-        for start in range(first, last + 1, LOG_RANGE):
-            end = min(start + LOG_RANGE - 1, last)
-            wanted = {"address": self.rail.vault.evm, "fromBlock": hex(start), "toBlock": hex(end)}
-            found += await self._ask("eth_getLogs", [wanted], self._read_logs)
-        return found
+        found = await self._logs(self.rail.vault, first, last, self._read_log)
+        return [log for log in found if log is not None]
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
@@ -233,13 +247,32 @@ class EvmChain(VaultCalls):
         except RpcError as error:
             raise _refusal(error) from None
 
+    async def _logs(
+        self, contract: Address, first: int, last: int, read: Callable[[Any], T], topics: Sequence[str | None] = ()
+    ) -> list[T]:
+        """A contract's logs of these blocks, in order, as `read` makes them."""
+        if last - first >= MAX_BLOCKS:
+            raise ValueError(f"events of {last - first + 1} blocks in one call; at most {MAX_BLOCKS}")
+
+        def read_all(logs: Any) -> list[T]:
+            if not isinstance(logs, list):
+                raise TypeError("not a list")
+            return [read(log) for log in logs]
+
+        found: list[T] = []
+        for start in range(first, last + 1, LOG_RANGE):
+            end = min(start + LOG_RANGE - 1, last)
+            wanted = {"address": contract.evm, "fromBlock": hex(start), "toBlock": hex(end), "topics": topics}
+            found += await self._ask("eth_getLogs", [wanted], read_all)
+        return found
+
     async def _price(self) -> int:
         return await self._ask("eth_gasPrice", [], quantity)
 
     async def _block(self, which: str) -> Block:
         return await self._ask("eth_getBlockByNumber", [which, False], _read_block)
 
-    async def _view(
+    async def view(
         self, words: int, to: Address, signature: str, *arguments: Address, block: int | None = None
     ) -> tuple[int, ...]:
         """A view function's answer of so many words. One of no bytes comes from an address without a contract."""
@@ -270,16 +303,10 @@ class EvmChain(VaultCalls):
         )
         return receipt, None if price is None else quantity(price)
 
-    def _read_logs(self, found: Any) -> list[VaultLog]:
-        if not isinstance(found, list):
-            raise TypeError("not a list")
-        logs = []
-        for log in found:
-            event = self._event(log)
-            if event is not None:
-                where = (quantity(log["blockNumber"]), data(log["blockHash"], 32), data(log["transactionHash"], 32))
-                logs.append(VaultLog(event, *where))
-        return logs
+    def _read_log(self, log: Any) -> VaultLog | None:
+        event = self._event(log)
+        where = (quantity(log["blockNumber"]), data(log["blockHash"], 32), data(log["transactionHash"], 32))
+        return None if event is None else VaultLog(event, *where)
 
     def _event(self, log: Any) -> VaultEvent | None:
         """The vault's event in a log; None for other contracts' and unknown ones."""
@@ -325,6 +352,15 @@ def _refusal(error: RpcError) -> ChainError:
         if mark in text.lower():
             return kind(f"{meaning} ({text})")
     return ChainAnswerError(f"the chain answers: {text or 'an error without a text'}")
+
+
+def _read_transfer(log: Any) -> tuple[tuple[int, int], TokenTransfer]:
+    """Where it stands (block, index), and what it says."""
+    _, source, to = (data(topic, 32) for topic in log["topics"])
+    (amount,) = abi.split_words(data(log["data"]), 1)
+    block = quantity(log["blockNumber"])
+    moved = TokenTransfer(Address(source[12:]), Address(to[12:]), amount, block, data(log["transactionHash"], 32))
+    return (block, quantity(log["logIndex"])), moved
 
 
 def _read_block(found: Any) -> Block:

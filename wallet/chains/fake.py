@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from wallet.address import Address
 from wallet.amount import BTT, Token
 from wallet.chains import abi
+from wallet.chains.assets import Asset, AssetKind, TokenTransfer
 from wallet.chains.base import (
     Authorisation,
     Block,
@@ -54,6 +55,7 @@ class _Mined:
     world: World
     transactions: list[LegacyTx] = field(default_factory=list)
     receipts: dict[bytes, Receipt] = field(default_factory=dict)
+    transfers: list[TokenTransfer] = field(default_factory=list)
 
 
 class FakeChain(VaultCalls):
@@ -141,6 +143,7 @@ class FakeChain(VaultCalls):
             machine.events.clear()
         else:
             mined.world = machine.world
+            mined.transfers += [TokenTransfer(*move, mined.block.number, tx.hash) for move in machine.moves]
         ok = mined.world is not before
         where = (mined.block.number, mined.block.hash)
         return Receipt(tx.hash, ok, *where, used, used * tx.price, tuple(machine.events))
@@ -166,6 +169,23 @@ class FakeChain(VaultCalls):
     async def head(self) -> Block:
         self.hook("head")
         return self._chain[-1].block
+
+    async def balance(self, asset: Asset, owner: Address) -> int:
+        self.hook("balance")
+        if asset.kind is AssetKind.NATIVE:
+            return self._world.native[owner]
+        return self._world.tokens[owner] if asset.contract == self.token else 0
+
+    async def transfers(self, asset: Asset, owner: Address, first: int, last: int) -> Sequence[TokenTransfer]:
+        self.hook("transfers")
+        if asset.contract is None:
+            raise ValueError(f"the chain keeps no list of {asset.token.symbol} transfers")
+        return [
+            transfer
+            for mined in self._chain[max(0, first) : last + 1]
+            for transfer in mined.transfers
+            if owner in (transfer.source, transfer.to) and asset.contract == self.token
+        ]
 
     async def native_balance(self, owner: Address) -> int:
         self.hook("native_balance")

@@ -123,6 +123,8 @@ class Machine:
     sender: Address
     now: int
     events: list[VaultEvent] = field(default_factory=list)
+    moves: list[tuple[Address, Address, int]] = field(default_factory=list)
+    """The token's transfers: source, receiver, amount."""
 
     def token(self, data: bytes) -> None:
         name, arguments = _read(abi.TOKEN, data)
@@ -147,6 +149,7 @@ class Machine:
             raise RefusedError("ERC20InsufficientBalance", source, held, amount)
         self.world.tokens[source] -= amount
         self.world.tokens[to] += amount
+        self.moves.append((source, to, amount))
 
     # --- money in and out ---
 
