@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from config.errors import ConfigError, one_line
-from config.networks import load_network
+from config.networks import Network, load_network
 from config.values import Budget, Contract, Listen, Price, Size, Urls
 from wallet.amount import Token, parse_amount
 
@@ -80,35 +80,17 @@ class SpeedSettings(_Section):
         return self
 
 
-class NetworkSettings(_Section):
-    """Where cheques settle."""
+class RailSettings(_Section):
+    """Where cheques settle. Each [rail.NAME] is a network this node settles on, the preferred one first."""
 
-    profile: str = _field("devnet-bttc", '"devnet-bttc"', "The rail: devnet-bttc, donau or bttc.")
-    endpoints: Urls = _field((), "[]", "RPC endpoints instead of the profile's, tried in order.", repr=False)
-    token: Contract = _field("", '""', "Token contract; empty: the profile's.")
-    vault: Contract = _field("", '""', "Vault contract; empty: the profile's.")
+    endpoints: Urls = _field((), "[]", "RPC endpoints instead of the network's own, tried in order.", repr=False)
+    api_key: str = _field("", '""', "Sent to TRON endpoints as TRON-PRO-API-KEY; empty: none.", repr=False)
+    token: Contract = _field("", '""', "Token contract; empty: the network's.")
+    vault: Contract = _field("", '""', "Vault contract; empty: the network's.")
     timeout: float = _field(10.0, "10", "Seconds per request.", gt=0, le=300, allow_inf_nan=False)
     max_fee: str = _field("", '""', 'Refuse transactions with a higher fee, such as "100 BTT"; empty: no bound.')
+    fee_rate: str = _field("", '""', "What one coin of those that pay fees is worth in BTT; empty: the network's.")
     real_money: bool = _field(False, "false", "A main network starts only when this is true.")
-
-    @field_validator("profile")
-    @classmethod
-    def _is_a_profile(cls, name: str) -> str:
-        try:
-            return load_network(name).name
-        except ConfigError as error:
-            raise ValueError(str(error)) from None
-
-    @model_validator(mode="after")
-    def _a_fee_is_in_the_native_token(self) -> Self:
-        """Fees are paid in what the chain runs on, which is not everywhere the token of the cheques."""
-        if self.max_fee:
-            network = load_network(self.profile)
-            try:
-                parse_amount(self.max_fee, Token(network.native, network.native_decimals))
-            except ValueError as error:
-                raise ValueError(f"max_fee: {error}") from None
-        return self
 
 
 class ApiSettings(_Section):
@@ -138,10 +120,45 @@ class Settings(_Section):
 
     node: NodeSettings = NodeSettings()
     speed: SpeedSettings = SpeedSettings()
-    network: NetworkSettings = NetworkSettings()
+    rail: dict[str, RailSettings] = Field(default={"devnet-bttc": RailSettings()}, min_length=1, max_length=8)
     api: ApiSettings = ApiSettings()
     settlement: SettlementSettings = SettlementSettings()
     log: LogSettings = LogSettings()
+
+    @field_validator("rail")
+    @classmethod
+    def _rails_are_networks(cls, rails: dict[str, RailSettings]) -> dict[str, RailSettings]:
+        chains: dict[str, str] = {}
+        for name, rail in rails.items():
+            try:
+                network = load_network(name)
+                read_amounts(network, rail)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+            except ConfigError as error:
+                raise ValueError(str(error)) from None
+            if other := chains.get(network.caip2):
+                raise ValueError(f"{other} and {name} are the same chain: one rail for each chain")
+            chains[network.caip2] = name
+        return rails
+
+
+def read_amounts(network: Network, rail: RailSettings) -> tuple[int | None, int | None]:
+    """(highest fee in native units, what one whole native coin is worth in token units); None where nothing is said.
+
+    Fees are paid in what the chain runs on, which is not everywhere the token of the cheques.
+    """
+    native, token = (
+        Token(network.native, network.native_decimals),
+        Token(network.token_symbol, network.token_decimals),
+    )
+    parsed: list[int | None] = []
+    for name, text, unit in (("max_fee", rail.max_fee, native), ("fee_rate", rail.fee_rate or network.fee_rate, token)):
+        try:
+            parsed.append(parse_amount(text, unit) if text else None)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    return parsed[0], parsed[1]
 
 
 def load_settings(path: Path) -> Settings:
@@ -187,7 +204,7 @@ def sample(overrides: dict[str, dict[str, str]] | None = None) -> str:
         "# Settings of this bttnode. A line with # and no space after it shows a default: remove the # to change it.",
         "# A default that a later version changes comes with that version, unless it is set here.",
     ]
-    for section, model in _sections().items():
+    for section, model in _sections(overrides).items():
         lines += ["", f"# {(model.__doc__ or '').strip()}", f"[{section}]"]
         chosen = overrides.get(section, {})
         for key, option in model.model_fields.items():
@@ -198,13 +215,21 @@ def sample(overrides: dict[str, dict[str, str]] | None = None) -> str:
     return text
 
 
-def _sections() -> dict[str, type[BaseModel]]:
-    models = {name: field.annotation for name, field in Settings.model_fields.items()}
-    return {name: model for name, model in models.items() if isinstance(model, type) and issubclass(model, BaseModel)}
+def _sections(overrides: dict[str, dict[str, str]]) -> dict[str, type[BaseModel]]:
+    """Section → model, in the order of the file; the rails are those that are chosen, or the default one."""
+    rails = [name for name in overrides if name.startswith("rail.")] or [f"rail.{name}" for name in Settings().rail]
+    sections: dict[str, type[BaseModel]] = {}
+    for name, option in Settings.model_fields.items():
+        model = option.annotation
+        if name == "rail":
+            sections |= dict.fromkeys(rails, RailSettings)
+        elif isinstance(model, type) and issubclass(model, BaseModel):
+            sections[name] = model
+    return sections
 
 
 def _check(overrides: dict[str, dict[str, str]]) -> None:
-    sections = _sections()
+    sections = _sections(overrides)
     for section, values in overrides.items():
         for key, value in values.items():
             if section not in sections or key not in sections[section].model_fields:

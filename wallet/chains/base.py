@@ -65,14 +65,14 @@ class ChainError(WalletError):
 class ChainUnreachableError(ChainError):
     """No endpoint answered. Nothing is known about what was asked: a broadcast may have arrived."""
 
-    hint = "check the network connection and [network] endpoints"
+    hint = "check the network connection and [rail] endpoints"
     retry = True
 
 
 class ChainAnswerError(ChainError):
     """An endpoint sent something that is no answer. `retry_after`: seconds it asked us to wait, 0 if it did not."""
 
-    hint = "the endpoint is overloaded or no JSON-RPC service: wait, or set other [network] endpoints"
+    hint = "the endpoint is overloaded or no JSON-RPC service: wait, or set other [rail] endpoints"
     retry = True
 
     def __init__(self, text: str, retry_after: float = 0.0) -> None:
@@ -83,7 +83,7 @@ class ChainAnswerError(ChainError):
 class WrongChainError(ChainError):
     """The endpoint serves another chain than the profile says."""
 
-    hint = "set [network] endpoints to servers of this network"
+    hint = "set [rail] endpoints to servers of this network"
 
 
 class InsufficientFundsError(ChainError):
@@ -102,7 +102,7 @@ class NonceError(ChainError):
 class UnderpricedError(ChainError):
     """The fee is too low to be taken, or to replace what is there."""
 
-    hint = "the network has become dearer: wait, or raise [network] max_fee"
+    hint = "the network has become dearer: wait, or raise [rail] max_fee"
 
 
 class RevertedError(ChainError):
@@ -112,7 +112,7 @@ class RevertedError(ChainError):
 class FeeTooHighError(ChainError):
     """The fee is above the user's bound."""
 
-    hint = "wait until the network is cheaper, or raise [network] max_fee"
+    hint = "wait until the network is cheaper, or raise [rail] max_fee"
 
 
 # --- transactions ---------------------------------------------------------------------------------------------------

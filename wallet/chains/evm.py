@@ -284,7 +284,7 @@ class EvmChain(VaultCalls):
         found = await self._ask("eth_call", [wanted, "latest" if block is None else hex(block)], read)
         if not found:
             what = "token" if to == self.token else "vault"
-            raise ChainError(f"there is no contract at {to} on {self.rail.id}: check [network] {what}")
+            raise ChainError(f"there is no contract at {to} on {self.rail.id}: check [rail] {what}")
         return found
 
     def _read_receipt(self, found: Any) -> tuple[Receipt | None, int | None]:

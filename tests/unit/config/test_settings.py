@@ -6,6 +6,7 @@ import re
 import tomllib
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,9 +14,17 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from config.errors import ConfigError
-from config.settings import MAX_FILE, Settings, load_settings, parse_settings, sample
+from config.networks import load_network
+from config.settings import MAX_FILE, Settings, load_settings, parse_settings, read_amounts, sample
 
 ADDRESS = "0x23181F21DEa5936e24163FFABa4Ea3B316B57f3C"
+
+
+def _keys(settings: dict[str, Any]) -> set[tuple[str, str]]:
+    """Section and key of every setting; rails are sections of their own."""
+    rails = {f"rail.{name}": rail for name, rail in settings["rail"].items()}
+    sections = {name: section for name, section in settings.items() if name != "rail"} | rails
+    return {(name, key) for name, section in sections.items() for key in section}
 
 
 def uncommented(text: str) -> str:
@@ -29,15 +38,13 @@ def test_the_sample_is_the_defaults() -> None:
 def test_what_the_sample_shows_as_defaults_are_the_defaults_and_are_complete() -> None:
     text = uncommented(sample())
     assert parse_settings(text) == Settings()
-    assert {name: set(section) for name, section in tomllib.loads(text).items()} == {
-        name: set(section) for name, section in Settings().model_dump().items()
-    }
+    assert _keys(tomllib.loads(text)) == _keys(Settings().model_dump())
 
 
 def test_the_sample_explains_every_setting() -> None:
     lines = sample().splitlines()
     settings = [number for number, line in enumerate(lines) if re.match(r"#\w+ = ", line)]
-    assert len(settings) == sum(len(section) for section in Settings().model_dump().values())
+    assert len(settings) == len(_keys(Settings().model_dump()))
     assert all(re.match(r"# .{12,}\.$", lines[number - 1]) for number in settings)
 
 
@@ -46,7 +53,7 @@ def test_the_sample_takes_what_was_chosen_at_init() -> None:
     found = parse_settings(text)
     assert found.node.listen == ("127.0.0.1:0",)
     assert found.speed.max_price == 3 * 10**18 // 1024 + (3 * 10**18 % 1024 > 0)
-    assert found.model_dump(exclude_unset=True).keys() == {"node", "speed", "network", "api", "settlement", "log"}
+    assert found.model_dump(exclude_unset=True).keys() == {"node", "speed", "rail", "api", "settlement", "log"}
 
 
 @pytest.mark.parametrize(
@@ -100,12 +107,16 @@ MISTAKES = [
     ("[speed]\nquantum = 0", "speed.quantum: Input should be greater than or equal to 1"),
     ('[speed]\nnewcomer_credit = "2 MiB"\ncredit_cap = "1 MiB"', "speed: newcomer_credit is larger than credit_cap"),
     ("[speed]\nstall_timeout = nan", "speed.stall_timeout: Input should be a finite number"),
-    ('[network]\nprofile = "doge"', "network.profile: unknown rail 'doge': choose one of devnet-bttc"),
-    (f'[network]\ntoken = "{ADDRESS[:-1]}"', "network.token: "),
-    (f'[network]\nvault = "{ADDRESS.swapcase().replace("0X", "0x")}"', "network.vault: "),
-    ('[network]\nmax_fee = "much"', "network: max_fee: 'much' is not an amount"),
-    ('[network]\nmax_fee = "1 WBTT"', "network: max_fee: 'WBTT' is not the token expected here: write BTT"),
-    ("[network]\nmax_fee = 5", "network.max_fee: write it in quotes"),
+    ("[rail.doge]", "rail: unknown rail 'doge': choose one of devnet-bttc"),
+    ("[rail]", "rail: Dictionary should have at least 1 item"),
+    ("[rail.bttc]\n[rail.devnet-bttc]", "rail: bttc and devnet-bttc are the same chain"),
+    ("[network]", "network: no such setting"),
+    (f'[rail.bttc]\ntoken = "{ADDRESS[:-1]}"', "rail.bttc.token: "),
+    (f'[rail.bttc]\nvault = "{ADDRESS.swapcase().replace("0X", "0x")}"', "rail.bttc.vault: "),
+    ('[rail.bttc]\nmax_fee = "much"', "rail: bttc: max_fee: 'much' is not an amount"),
+    ('[rail.nile]\nmax_fee = "1 BTT"', "rail: nile: max_fee: 'BTT' is not the token expected here: write TRX"),
+    ('[rail.nile]\nfee_rate = "1 TRX"', "rail: nile: fee_rate: 'TRX' is not the token expected here: write BTT"),
+    ("[rail.bttc]\nmax_fee = 5", "rail.bttc.max_fee: write it in quotes"),
     ('[api]\nhost = ""', "api.host: String should have at least 1 character"),
     ("[api]\nport = 70000", "api.port: Input should be less than or equal to 65535"),
     ("[settlement]\nfee_permille = 0", "settlement.fee_permille: "),
@@ -145,12 +156,20 @@ def test_units_are_read_exactly(line: str, value: tuple[str, str, object]) -> No
 
 
 def test_an_api_key_in_an_endpoint_stays_out_of_errors_and_reprs() -> None:
-    with pytest.raises(ConfigError, match=r"network\.endpoints\.0: an endpoint is not a URL") as found:
-        parse_settings('[network]\nendpoints = ["htp://host/SECRET"]')
+    with pytest.raises(ConfigError, match=r"rail\.bttc\.endpoints\.0: an endpoint is not a URL") as found:
+        parse_settings('[rail.bttc]\nendpoints = ["htp://host/SECRET"]')
     assert "SECRET" not in str(found.value)
-    right = parse_settings('[network]\nendpoints = ["https://host/SECRET"]')
-    assert right.network.endpoints == ("https://host/SECRET",)
+    right = parse_settings('[rail.bttc]\nendpoints = ["https://host/SECRET"]')
+    assert right.rail["bttc"].endpoints == ("https://host/SECRET",)
     assert "SECRET" not in repr(right)
+
+
+def test_the_sample_has_one_section_for_each_rail_and_keeps_their_order() -> None:
+    text = sample({"rail.nile": {"max_fee": '"5 TRX"'}, "rail.donau": {}})
+    found = parse_settings(text)
+    assert list(found.rail) == ["nile", "donau"]
+    assert found.rail["nile"].max_fee == "5 TRX"
+    assert read_amounts(load_network("nile"), found.rail["nile"]) == (5_000_000, None)
 
 
 def test_settings_do_not_change_while_the_node_runs() -> None:
@@ -177,7 +196,7 @@ def test_a_folder_in_its_place_is_named(tmp_path: Path) -> None:
         load_settings(tmp_path)
 
 
-KEYS = [(name, key) for name, section in Settings().model_dump().items() for key in section]
+KEYS = sorted(_keys(Settings().model_dump()))
 VALUES = st.one_of(
     st.sampled_from(["true", "-1", "nan", '"5 BTT/GiB"', '"1 MiB"', "[]", "{}", "1979-05-27", '["x"]', '""']),
     st.integers().map(str),
