@@ -41,6 +41,8 @@ class Deployment:
     vault: str
     deployer: str
     notice_period: int
+    wbtt: str = ""
+    """Native coins as a token, where the chain has such a contract."""
 
     def to_json(self) -> str:
         """One line."""
@@ -81,13 +83,14 @@ def deploy(chain: Chain, notice_period: int, url: str) -> Deployment:
     `notice_period` is for a new vault; one that is there keeps its own. Raises `DevnetError` where something else than
     today's contracts stands at their addresses.
     """
-    token, vault = (bytes(generate_contract_address(DEPLOYER, nonce)) for nonce in (0, 1))
+    token, vault, wbtt = (bytes(generate_contract_address(DEPLOYER, nonce)) for nonce in range(3))
     if chain.code(vault):
         found = chain.call(Call(to=vault, data=keccak(text="noticePeriod()")[:4]))
         notice_period = int.from_bytes(found, "big")
     constructors = (
         (token, "TestBTT", encode(["string", "string"], ["BitTorrent (devnet)", "BTT"])),
         (vault, "ChequeVault", encode(["address", "uint256"], [token, notice_period])),
+        (wbtt, "TestWBTT", b""),
     )
     for address, name, arguments in constructors:
         creation = load(name).bytecode + arguments
@@ -103,4 +106,5 @@ def deploy(chain: Chain, notice_period: int, url: str) -> Deployment:
         vault=Address(vault).evm,
         deployer=Address(DEPLOYER).evm,
         notice_period=notice_period,
+        wbtt=Address(wbtt).evm,
     )

@@ -69,7 +69,7 @@ async def test_a_second_start_finds_the_contracts_and_keeps_their_terms(tmp_path
             server = DevnetServer(DevnetSettings(data_dir=tmp_path, block_time=0, notice_period=notice_period))
             deployment = await server.start()
             assert deployment.notice_period == 60
-            assert await ask(session, deployment.url, "eth_blockNumber") == "0x2"
+            assert await ask(session, deployment.url, "eth_blockNumber") == "0x3"
             await server.close()
 
 
