@@ -35,8 +35,8 @@ from wallet.chains.base import (
     Unlocked,
     UnlockRequested,
     Withdrawn,
-    wait_final,
 )
+from wallet.chains.wait import wait_final
 from wallet.cheque import Cheque, SignedCheque, sign_cheque
 from wallet.keys import PrivateKey
 

@@ -28,9 +28,7 @@ Amounts are `int` in the smallest unit: of the settlement token unless a text sa
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol
@@ -50,6 +48,7 @@ from wallet.keys import PrivateKey
 #      ├─ WrongChainError          local           the endpoint serves another chain than the profile says
 #      ├─ InsufficientFundsError   local           the sender cannot pay amount and fee
 #      ├─ NonceError               local, retry    the nonce is used, or leaves a gap
+#      ├─ ExpiredError             local, retry    the transaction's time is over
 #      ├─ UnderpricedError         local           the fee is too low to be taken, or to replace what is there
 #      ├─ RevertedError            local           the contract refuses
 #      └─ FeeTooHighError          local           the fee is above the user's bound
@@ -96,6 +95,13 @@ class NonceError(ChainError):
     """The nonce is used already, or leaves a gap: until `is_void` is sure, it may also be a server that lags behind."""
 
     hint = "another program may use the same key: let only one send transactions"
+    retry = True
+
+
+class ExpiredError(ChainError):
+    """The transaction's time is over, or the block it refers to is gone. It may be in a block all the same: `is_void`
+    tells."""
+
     retry = True
 
 
@@ -366,6 +372,11 @@ class ChainAdapter(Protocol):
     def token(self) -> Address:
         """The settlement token's contract."""
 
+    @property
+    def expires(self) -> bool:
+        """Whether transactions have an expiry instead of a nonce: a void one has then only run out of time, so its call
+        may be signed anew. False where void means that another transaction has taken the nonce."""
+
     async def start(self) -> None:
         """Check that the chain is the one the profile names. Optional: the first question checks it too."""
 
@@ -448,12 +459,13 @@ class ChainAdapter(Protocol):
     async def next_nonce(self, sender: Address) -> int:
         """The first nonce that no known transaction of the sender uses, pending ones included."""
 
-    async def prepare(self, call: Call, sender: Address, nonce: int, fee: Fee) -> UnsignedTx: ...
+    async def prepare(self, call: Call, sender: Address, nonce: int, fee: Fee) -> UnsignedTx:
+        """Where transactions expire, no two calls give the same anchor: two equal payments are two transactions."""
 
     def sign(self, tx: UnsignedTx, key: PrivateKey) -> SignedTx: ...
 
     async def broadcast(self, signed: SignedTx) -> None:
-        """Success also where the network, or a block, has these very bytes already."""
+        """Success also where the network, or a block, has these very bytes already; expired ones: `ExpiredError`."""
 
     async def outbid(self, tx: UnsignedTx) -> UnsignedTx | None:
         """A dearer transaction for the same call that excludes this one; None where the price now is no higher, or
@@ -469,27 +481,3 @@ class ChainAdapter(Protocol):
 
     async def why_reverted(self, tx: UnsignedTx, receipt: Receipt) -> str:
         """The contract's reason for a receipt that is not `ok`, found by trying again on the state before its block."""
-
-
-async def wait_final(
-    chain: ChainAdapter,
-    transaction: bytes,
-    *,
-    deadline: float,
-    poll: float = 0.5,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-) -> Receipt:
-    """Poll for a final receipt, for at most `deadline` seconds. Raises `TimeoutError`; retries what may be retried."""
-    until = clock() + deadline
-    while True:
-        try:
-            receipt = await chain.receipt(transaction)
-            if receipt is not None and await chain.is_final(receipt):
-                return receipt
-        except ChainError as error:
-            if not error.retry:
-                raise
-        if clock() >= until:
-            raise TimeoutError(f"transaction 0x{transaction.hex()} is not final after {deadline:g} s")
-        await sleep(poll)

@@ -75,6 +75,8 @@ class EvmSettings:
 class EvmChain(VaultCalls):
     """Implements `wallet.chains.base.ChainAdapter`. Also an async context manager: `start` and `close`."""
 
+    expires = False
+
     def __init__(
         self,
         settings: EvmSettings,

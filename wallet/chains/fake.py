@@ -61,6 +61,8 @@ class _Mined:
 class FakeChain(VaultCalls):
     """Implements `wallet.chains.base.ChainAdapter`."""
 
+    expires = False
+
     def __init__(
         self,
         *,
