@@ -38,8 +38,9 @@ from wallet.chains.base import (
     VaultLog,
 )
 from wallet.chains.calls import VaultCalls
-from wallet.chains.endpoints import ROUNDS, Endpoints, RpcError, data, quantity
+from wallet.chains.endpoints import Endpoints, RpcError, data, quantity
 from wallet.chains.legacy import sign_legacy
+from wallet.chains.transport import ROUNDS
 from wallet.cheque import Rail
 from wallet.digests import word
 from wallet.keys import PrivateKey

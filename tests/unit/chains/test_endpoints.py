@@ -14,9 +14,9 @@ from aiohttp import web
 
 from tests.unit.chains.stub import RpcFault, Stub, Waits, chain_at, serve
 from wallet.address import Address
-from wallet.chains import endpoints
+from wallet.chains import transport
 from wallet.chains.base import ChainAnswerError, ChainError, ChainUnreachableError, WrongChainError
-from wallet.chains.endpoints import REST, ROUNDS
+from wallet.chains.transport import REST, ROUNDS
 
 ME = Address(b"\x01" * 20)
 
@@ -80,7 +80,7 @@ async def test_what_is_no_answer_is_a_retryable_remote_fault(stub: Stub, case: s
 
 
 async def test_an_answer_without_end_is_cut_off(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoints, "MAX_ANSWER", 1000)
+    monkeypatch.setattr(transport, "MAX_ANSWER", 1000)
     stub.always("x" * 1001)
     with pytest.raises(ChainAnswerError, match="more than"):
         await ask(stub.url)

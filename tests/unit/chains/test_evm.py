@@ -24,8 +24,8 @@ from wallet.chains.base import (
     UnderpricedError,
     UnsignedTx,
 )
-from wallet.chains.endpoints import ROUNDS
 from wallet.chains.evm import LOG_RANGE, MAX_BLOCKS, EvmChain
+from wallet.chains.transport import ROUNDS
 
 ME, YOU = Address(b"\x01" * 20), Address(b"\x02" * 20)
 HASH = "0x" + "ab" * 32
@@ -131,7 +131,7 @@ async def test_blocks_of_proof_of_authority_chains_are_read(chain: EvmChain) -> 
 
 async def test_a_missing_contract_is_told_with_its_setting(stub: Stub, chain: EvmChain) -> None:
     stub.answers["eth_call"] = "0x"
-    with pytest.raises(ChainError, match=r"no contract at .* check \[network\] vault"):
+    with pytest.raises(ChainError, match=r"no contract at .* check \[rail\] vault"):
         await chain.paid_out(ME, YOU)
     with pytest.raises(ChainError, match=r"check \[network\] token"):
         await chain.token_balance(ME)
