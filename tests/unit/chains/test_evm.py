@@ -133,7 +133,7 @@ async def test_a_missing_contract_is_told_with_its_setting(stub: Stub, chain: Ev
     stub.answers["eth_call"] = "0x"
     with pytest.raises(ChainError, match=r"no contract at .* check \[rail\] vault"):
         await chain.paid_out(ME, YOU)
-    with pytest.raises(ChainError, match=r"check \[network\] token"):
+    with pytest.raises(ChainError, match=r"check \[rail\] token"):
         await chain.token_balance(ME)
 
 
