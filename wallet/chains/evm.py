@@ -275,6 +275,10 @@ class EvmChain(VaultCalls):
     async def _block(self, which: str) -> Block:
         return await self._ask("eth_getBlockByNumber", [which, False], _read_block)
 
+    async def call(self, to: Address, request: bytes, block: int) -> bytes:
+        """What a contract answers to call data as of a block; nothing where there is no contract."""
+        return await self._ask("eth_call", [{"to": to.evm, "data": _hex(request)}, hex(block)], data)
+
     async def view(
         self, words: int, to: Address, signature: str, *arguments: Address, block: int | None = None
     ) -> tuple[int, ...]:
