@@ -23,7 +23,7 @@ from node.ports.store import (
 from node.store import schema
 from wallet.address import Address
 from wallet.chains.base import Call, Fee
-from wallet.outbox import Intent, IntentState
+from wallet.intents import Intent, IntentState
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -166,6 +166,11 @@ class StoredIntent:
     block: int | None
     fee_paid: int | None
     reason: str
+    trc10: int
+    fee_extra: int | None
+    anchor: bytes
+    after: str | None
+    cancelled: int | None
 
     @classmethod
     def of(cls, intent: Intent, number: int) -> StoredIntent:
@@ -191,17 +196,22 @@ class StoredIntent:
             block=intent.block,
             fee_paid=intent.fee_paid,
             reason=intent.reason,
+            trc10=call.trc10,
+            fee_extra=fee.extra if fee else None,
+            anchor=intent.anchor,
+            after=intent.after,
+            cancelled=intent.cancelled,
         )
 
     def as_intent(self) -> Intent:
         fee = None
         if self.fee_limit is not None and self.fee_price is not None:
-            fee = Fee(self.fee_limit, self.fee_price)
+            fee = Fee(self.fee_limit, self.fee_price, self.fee_extra or 0)
         return Intent(
             key=self.key,
             rail=self.rail,
             sender=self.sender,
-            call=Call(self.to, self.data, self.value, self.method, self.text),
+            call=Call(self.to, self.data, self.value, self.method, self.text, self.trc10),
             state=self.state,
             created_at=self.created_at,
             nonce=self.nonce,
@@ -212,6 +222,9 @@ class StoredIntent:
             block=self.block,
             fee_paid=self.fee_paid,
             reason=self.reason,
+            anchor=self.anchor,
+            after=self.after,
+            cancelled=self.cancelled,
         )
 
 

@@ -12,9 +12,9 @@ from sqlalchemy import BigInteger, Boolean, Column, LargeBinary, MetaData, Strin
 
 from node.ports.store import Account, Direction, Role
 from node.store.types import AddressBytes, Amount256, EnumText, HashList, PathBytes
-from wallet.outbox import IntentState
+from wallet.intents import IntentState
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Every schema there has been, oldest first."""
 
 APPLICATION_ID = 0x62747431
@@ -155,6 +155,11 @@ intents = Table(
     Column("block", BigInteger),
     Column("fee_paid", Amount256),
     Column("reason", String, nullable=False),
+    Column("trc10", BigInteger, nullable=False),
+    Column("fee_extra", Amount256),
+    Column("anchor", LargeBinary, nullable=False),
+    Column("after", String),
+    Column("cancelled", BigInteger),
 )
 """`number`: the order in which they came."""
 

@@ -57,12 +57,12 @@ def bring_up_to_date(connection: Connection, revision: str | None) -> None:
         migrate(connection)
 
 
-def migrate(connection: Connection) -> None:
-    """Run all migrations that are missing, within the caller's transaction."""
+def migrate(connection: Connection, to: str = "head") -> None:
+    """Run all migrations that are missing, up to a revision, within the caller's transaction."""
     from alembic import command  # imported here: see the head of this module
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, to)

@@ -10,12 +10,14 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine
+from sqlalchemy import Connection, MetaData, Table, create_engine, insert
 
 from node.ports.store import StoreError
 from node.store import open_store, upgrade
 from node.store.schema import APPLICATION_ID, REVISIONS, metadata
 from tests.unit.store.kit import ME, RAIL, issue, issued, partner
+from wallet.chains.base import Call, Fee
+from wallet.intents import Intent, IntentState
 
 
 def tables(path: Path) -> dict[str, str]:
@@ -51,6 +53,57 @@ async def test_a_migrated_database_opens(tmp_path: Path) -> None:
     await store.close()
 
 
+def sign_first_intent(connection: Connection) -> None:
+    """An intent as the first schema kept it."""
+    values = {
+        "key": "cash:1",
+        "number": 1,
+        "rail": RAIL,
+        "sender": ME.raw,
+        "to": partner(1).raw,
+        "data": b"data",
+        "value": (5).to_bytes(32, "big"),
+        "method": "cash",
+        "text": "cash 1 cheque",
+        "state": "sent",
+        "created_at": 7,
+        "nonce": 3,
+        "fee_limit": 21_000,
+        "fee_price": (9).to_bytes(32, "big"),
+        "raw": b"raw",
+        "hash": b"\2" * 32,
+        "replaced": b"\1" * 32,
+        "reason": "",
+    }
+    connection.execute(insert(Table("intents", MetaData(), autoload_with=connection)).values(values))
+
+
+async def test_an_intent_under_way_survives_the_second_schema(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'node.db'}")
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
+        upgrade.migrate(connection, "0001")
+        sign_first_intent(connection)
+    engine.dispose()
+    store = await open_store(tmp_path / "node.db", None)
+    assert await store.open_intents() == [
+        Intent(
+            key="cash:1",
+            rail=RAIL,
+            sender=ME,
+            call=Call(partner(1), b"data", 5, "cash", "cash 1 cheque"),
+            state=IntentState.SENT,
+            created_at=7,
+            nonce=3,
+            fee=Fee(21_000, 9),
+            raw=b"raw",
+            hash=b"\2" * 32,
+            replaced=(b"\1" * 32,),
+        )
+    ]
+    await store.close()
+
+
 def test_the_list_of_revisions_is_the_one_on_disk() -> None:
     script = ScriptDirectory(str(upgrade.MIGRATIONS))
     newest_first = [revision.revision for revision in script.walk_revisions()]
@@ -62,8 +115,8 @@ NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "next"
+down_revision = "{latest}"
 
 
 def upgrade() -> None:
@@ -75,9 +128,9 @@ def upgrade() -> None:
 def release(monkeypatch: pytest.MonkeyPatch, folder: Path, statement: str) -> None:
     """Pretend that this program is one schema ahead."""
     shutil.copytree(upgrade.MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "versions" / "r0002_next.py").write_text(NEXT.format(statement=statement))
+    (folder / "versions" / "rnext.py").write_text(NEXT.format(latest=REVISIONS[-1], statement=statement))
     monkeypatch.setattr(upgrade, "MIGRATIONS", folder)
-    monkeypatch.setattr(upgrade, "REVISIONS", (*REVISIONS, "0002"))
+    monkeypatch.setattr(upgrade, "REVISIONS", (*REVISIONS, "next"))
 
 
 async def make_old(path: Path) -> None:
