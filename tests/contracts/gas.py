@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.contracts.bench import NOBODY, Bench, key
+from tests.contracts.bench import NOBODY, Bench, Contract, key
+from tests.contracts.btfs_bench import BtfsBench
 from wallet.keys import PrivateKey
 
 PAGE = Path(__file__).parents[2] / "contracts" / "GAS.md"
@@ -30,6 +31,15 @@ _TAIL = """
 has authorised, whose use is counted. *locked*: drawn from money locked for the payee.
 
 A single `cash` of a later cheque costs {single:,} gas, a deposit into an existing balance {deposit:,}.
+
+## BTFS
+
+A BTFS cheque is cashed alone, from the payer's own vault. Measured with our doubles of BTFS's contracts in the layers
+that its factory deploys (clone, proxy, logic), under the same rules and with the same amounts:
+
+| call | first | later |
+|---|---:|---:|
+{btfs}
 """
 
 
@@ -75,6 +85,22 @@ def _per_cheque(bench: Bench, scenario: Scenario, size: int) -> int:
     return receipt.gas // size
 
 
+def _btfs_rows() -> list[str]:
+    """One BTFS cheque of either type: the first and the next one of a payer."""
+    bench = BtfsBench()
+    payer = _PAYERS[0]
+    vault = bench.deploy(payer)
+    kinds: dict[str, Contract | None] = {"cashChequeBeneficiary": None, "multiTokenCashChequeBeneficiary": bench.usdd}
+    rows = []
+    for method, token in kinds.items():
+        bench.fund(vault, 100 * PRICE, token)
+        (token or bench.wbtt).send(_PAYEE, "mint", _PAYEE.address, PRICE)
+        cheques = [bench.cheque(vault, payer, _PAYEE, turn * PRICE, token) for turn in (1, 2)]
+        first, later = (bench.cash(_PAYEE, vault, signed, _PAYEE.address).gas for signed in cheques)
+        rows.append(f"| `{method}` | {first:,} | {later:,} |")
+    return rows
+
+
 def page() -> str:
     """The text of GAS.md, measured now."""
     bench = Bench()
@@ -90,7 +116,8 @@ def page() -> str:
     bench.vault.send(_PAYEE, "deposit", PRICE // 2)
     deposit = bench.vault.send(_PAYEE, "deposit", PRICE // 4).gas
     head = _HEAD.format(columns=" | ".join(s.title for s in SCENARIOS), rules="---:|" * len(SCENARIOS))
-    return head + "\n".join(rows) + "\n" + _TAIL.format(single=single, deposit=deposit)
+    tail = _TAIL.format(single=single, deposit=deposit, btfs="\n".join(_btfs_rows()))
+    return head + "\n".join(rows) + "\n" + tail
 
 
 if __name__ == "__main__":
