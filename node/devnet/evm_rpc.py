@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 class EvmRpc:
     """An aiohttp application that answers for one chain. `extra` adds methods to the common table."""
 
-    def __init__(self, chain: ChainThread, extra: Mapping[str, Method] | None = None) -> None:
+    def __init__(self, chain: ChainThread[Chain], extra: Mapping[str, Method] | None = None) -> None:
         self._chain = chain
         self._methods = {**METHODS, **(extra or {})}
 

@@ -49,7 +49,7 @@ class DevnetServer:
 
     def __init__(self, settings: DevnetSettings) -> None:
         self._settings = settings
-        self._chain: ChainThread | None = None
+        self._chain: ChainThread[Chain] | None = None
         self._runner: web.AppRunner | None = None
         self._miner: asyncio.Task[None] | None = None
         self._deployment: Deployment | None = None
@@ -71,9 +71,9 @@ class DevnetServer:
 
     async def _start(self) -> Deployment:
         settings = self._settings
-        self._chain = await ChainThread.open(
-            ChainSettings(chain_id=settings.chain_id, allocation={DEPLOYER: DEPLOYER_BALANCE}), self._database()
-        )
+        rules = ChainSettings(chain_id=settings.chain_id, allocation={DEPLOYER: DEPLOYER_BALANCE})
+        database = self._database()
+        self._chain = await ChainThread.open(lambda: Chain(rules, database))
         deployment = await self._chain.run(lambda chain: deploy(chain, settings.notice_period, url=""))
         faucet = Faucet(Address.parse(deployment.token).raw)
         rpc = EvmRpc(self._chain, faucet.methods())
@@ -119,7 +119,7 @@ class DevnetServer:
             raise StorageError(f"cannot make the folder {folder}: {error.strerror}") from None
         return folder / _DATABASE_FILE
 
-    async def _confirm(self, thread: ChainThread) -> None:
+    async def _confirm(self, thread: ChainThread[Chain]) -> None:
         while True:
             await asyncio.sleep(self._settings.block_time)
             try:

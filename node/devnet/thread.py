@@ -5,33 +5,36 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import TypeVar
+from typing import Generic, Protocol, TypeVar
 
-from node.devnet.chain import Chain, ChainSettings
 
+class Closable(Protocol):
+    def close(self) -> None: ...
+
+
+C = TypeVar("C", bound=Closable)
 T = TypeVar("T")
 
 
-class ChainThread:
+class ChainThread(Generic[C]):
     """`run` hands work to the chain's thread; pieces of work run one after another, in the order they came."""
 
-    def __init__(self, executor: ThreadPoolExecutor, chain: Chain) -> None:
+    def __init__(self, executor: ThreadPoolExecutor, chain: C) -> None:
         self._executor = executor
-        self._chain: Chain | None = chain
+        self._chain: C | None = chain
 
     @classmethod
-    async def open(cls, settings: ChainSettings, path: Path | None = None) -> ChainThread:
-        """Raises `StorageError` as `Chain` does."""
+    async def open(cls, factory: Callable[[], C]) -> ChainThread[C]:
+        """Make the chain on its thread. Raises what `factory` raises, such as `StorageError`."""
         executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="devnet")
         try:
-            chain = await asyncio.get_running_loop().run_in_executor(executor, Chain, settings, path)
+            chain = await asyncio.get_running_loop().run_in_executor(executor, factory)
         except BaseException:
             executor.shutdown(wait=False)
             raise
         return cls(executor, chain)
 
-    async def run(self, work: Callable[[Chain], T]) -> T:
+    async def run(self, work: Callable[[C], T]) -> T:
         """Raises `RuntimeError` once closed, and whatever `work` raises."""
         if self._chain is None:
             raise RuntimeError("the devnet is closed")

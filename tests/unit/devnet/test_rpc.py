@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.devnet import evm_json as j
-from node.devnet.chain import GWEI, ChainSettings
+from node.devnet.chain import GWEI, Chain, ChainSettings
 from node.devnet.errors import StorageError
 from node.devnet.evm_methods import METHODS, Method
 from node.devnet.evm_rpc import MAX_BATCH, MAX_BODY, EvmRpc
@@ -27,7 +27,7 @@ A, B = ("0x" + address(owner).hex() for owner in (ALICE, BOB))
 class Door:
     """A client of a served chain."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, thread: ChainThread) -> None:
+    def __init__(self, session: aiohttp.ClientSession, url: str, thread: ChainThread[Chain]) -> None:
         self.session, self.url, self.thread = session, url, thread
 
     async def post(self, body: bytes) -> Any:
@@ -59,7 +59,7 @@ def _fails(_chain: object) -> None:
 @pytest.fixture
 async def door() -> AsyncIterator[Door]:
     settings = ChainSettings(gas_price=GWEI, allocation={address(ALICE): 1000 * COIN})
-    thread = await ChainThread.open(settings)
+    thread = await ChainThread.open(lambda: Chain(settings))
     runner = web.AppRunner(EvmRpc(thread, {"test_full": Method(_fails)}).application())
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
