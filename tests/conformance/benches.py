@@ -14,6 +14,7 @@ from wallet.amount import BTT
 from wallet.chains.base import ChainAdapter
 from wallet.chains.evm import EvmChain, EvmSettings
 from wallet.chains.fake import FakeChain
+from wallet.chains.fake_tron import FakeTronChain
 from wallet.cheque import Rail
 
 FINALITY = 2
@@ -43,11 +44,11 @@ class Bench(Protocol):
 
 
 class FakeBench:
-    """The chain in memory."""
+    """A chain in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: type[FakeChain | FakeTronChain]) -> None:
         self.max_fee = 10**18
-        self.fake = FakeChain(finality=FINALITY, notice_period=NOTICE, max_fee=self.max_fee)
+        self.fake = kind(finality=FINALITY, notice_period=NOTICE, max_fee=self.max_fee)
         self.fake.automine = True
 
     @property
@@ -115,7 +116,12 @@ class DevnetBench:
 
 @asynccontextmanager
 async def fake_bench() -> AsyncIterator[Bench]:
-    yield FakeBench()
+    yield FakeBench(FakeChain)
+
+
+@asynccontextmanager
+async def fake_tron_bench() -> AsyncIterator[Bench]:
+    yield FakeBench(FakeTronChain)
 
 
 @asynccontextmanager
@@ -137,4 +143,6 @@ async def devnet_bench() -> AsyncIterator[Bench]:
         await server.close()
 
 
-BENCHES = {"fake": fake_bench, "devnet": devnet_bench}
+WITH_NONCES = {"fake": fake_bench, "devnet": devnet_bench}
+WITH_EXPIRY = {"fake-tron": fake_tron_bench}
+BENCHES = WITH_NONCES | WITH_EXPIRY
