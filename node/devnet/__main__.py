@@ -8,8 +8,12 @@ import logging
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from node.devnet.errors import DevnetError
+
+if TYPE_CHECKING:
+    from node.devnet.rail import RailServer
 
 
 def _port(text: str) -> int:
@@ -19,18 +23,30 @@ def _port(text: str) -> int:
     return number
 
 
+_OPTIONAL = {"eth": "py-evm", "google": "protobuf"}
+"""Packages of the `devnet` extra, by what they are imported as."""
+_DEFAULTS = {"bttc": (8545, 199), "tron": (9090, 0x6274746E)}
+"""Port and chain id per rail."""
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m node.devnet",
-        description="A local chain with test BTT and the cheque vault, behind Ethereum JSON-RPC over HTTP. "
-        "Prints one JSON line with url, chain_id, token, vault and deployer when ready; SIGTERM or Ctrl-C stops it.",
+        description="A local chain with test BTT and the cheque vault, behind Ethereum JSON-RPC over HTTP or, with "
+        "--rail tron, behind java-tron's HTTP API. Prints one JSON line with url, chain, chain_id, token, vault and "
+        "deployer when ready; SIGTERM or Ctrl-C stops it.",
     )
+    parser.add_argument("--rail", choices=tuple(_DEFAULTS), default="bttc", help="whose rules (default: %(default)s)")
     parser.add_argument("--data-dir", type=Path, help="keep the chain in this folder (default: in memory)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument(
-        "--port", type=_port, default=8545, help="port to listen on, 0 for a free one (default: %(default)s)"
+        "--port", type=_port, help="port to listen on, 0 for a free one (default: 8545 for bttc, 9090 for tron)"
     )
-    parser.add_argument("--chain-id", type=int, default=199, help="chain id (default: %(default)s, BTTC's)")
+    parser.add_argument(
+        "--chain-id",
+        type=lambda text: int(text, 0),
+        help="chain id (default: 199, BTTC's, or 0x6274746e for tron: the last four bytes of its genesis block's id)",
+    )
     parser.add_argument(
         "--notice-period",
         type=int,
@@ -43,13 +59,27 @@ def _arguments() -> argparse.Namespace:
         default=1.0,
         help="seconds between the empty blocks that confirm a transaction, 0 for none (default: %(default)s)",
     )
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    port, chain_id = _DEFAULTS[arguments.rail]
+    arguments.port = port if arguments.port is None else arguments.port
+    arguments.chain_id = chain_id if arguments.chain_id is None else arguments.chain_id
+    return arguments
+
+
+def _server(arguments: argparse.Namespace) -> RailServer[Any]:
+    """Imports a rail, and with it py-evm, only where --help is not all that is wanted."""
+    options = {key: value for key, value in vars(arguments).items() if key != "rail"}
+    if arguments.rail == "tron":
+        from node.devnet.tron.server import TronDevnetServer, TronDevnetSettings
+
+        return TronDevnetServer(TronDevnetSettings(**options))
+    from node.devnet.server import DevnetServer, DevnetSettings
+
+    return DevnetServer(DevnetSettings(**options))
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
-    from node.devnet.server import DevnetServer, DevnetSettings  # py-evm, only where --help is not all that is wanted
-
-    server = DevnetServer(DevnetSettings(**vars(arguments)))
+    server = _server(arguments)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -70,9 +100,10 @@ def main() -> None:
     except DevnetError as error:
         sys.exit(f"devnet: {error}")
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] != "eth":
+        missing = (error.name or "").split(".")[0]
+        if missing not in _OPTIONAL:
             raise
-        sys.exit("devnet: py-evm is not installed: pip install 'bttnode[devnet]'")
+        sys.exit(f"devnet: {_OPTIONAL[missing]} is not installed: pip install 'bttnode[devnet]'")
 
 
 if __name__ == "__main__":

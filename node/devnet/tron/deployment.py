@@ -1,0 +1,137 @@
+"""What stands on a fresh TRON devnet: test BTT and the cheque vault, and a TRC-10 named as BTT once was.
+
+A contract's address follows from its transaction's id, and that from a moment, so no two devnets have the same ones. On
+a chain that is opened again they are found by their deployer and name in the first blocks: nobody else writes those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from eth_abi.abi import encode
+from eth_utils.crypto import keccak
+
+from contracts.loader import load
+from node.devnet.deployment import DEPLOYER, DEPLOYER_KEY, Deployment
+from node.devnet.errors import DevnetError
+from node.devnet.tron.chain import TronChain
+from node.devnet.tron.proto import (
+    ADDRESS_PREFIX,
+    Header,
+    decode_transaction,
+    encode_raw,
+    encode_transaction,
+    transaction_id,
+)
+from node.devnet.tron.protojson import read_message
+from node.devnet.tron.records import Asset, Block, CreateContract, Mined, TriggerContract
+from node.devnet.tron.settings import TRX
+from wallet.address import Address
+from wallet.digests import mask_chain_id
+from wallet.keys import PrivateKey
+
+DEPLOYER_SUN = 10**10 * TRX
+"""The faucet lives on it."""
+BTTOLD = Asset(
+    number=1_002_000, owner=DEPLOYER, name=b"BitTorrentOld", abbreviation=b"BTTOLD", supply=10**12 * 10**6, decimals=6
+)
+FEE_LIMIT = 15_000 * TRX
+DEPLOY_ENERGY = 10_000_000
+"""The deployer's own share for its contracts' callers; they pay it all, so it is never used."""
+_LIFETIME = 60_000
+_FIRST_BLOCKS = 16
+
+_KEY = PrivateKey(DEPLOYER_KEY.to_bytes())
+
+
+def send(chain: TronChain, contract: str, fields: Mapping[str, object], fee_limit: int = 0) -> Mined:
+    """A transaction of the deployer, in a block. `fields` as in java-tron's JSON, with hex addresses.
+
+    Raises `DevnetError` when it is refused, fails, or waits because nobody mines.
+    """
+    head, now = chain.head, chain.now()
+    header = Header(
+        ref_block_bytes=head.id[6:8],
+        ref_block_hash=head.id[8:16],
+        expiration=now + _LIFETIME,
+        timestamp=now,
+        fee_limit=fee_limit,
+    )
+    message = read_message(contract, {"owner_address": hex_address(DEPLOYER), **fields}, visible=False)
+    raw = encode_raw(contract, message, header)
+    signature = _KEY.sign_digest(transaction_id(raw))
+    transaction = decode_transaction(encode_transaction(raw, [signature]))
+    chain.submit(transaction)
+    if not chain.automine:
+        chain.mine()
+    mined = chain.mined(transaction.id)
+    if mined is None or not mined.receipt.outcome.ok:
+        why = "is not in a block" if mined is None else f"failed: {mined.receipt.outcome.message}"
+        raise DevnetError(f"the devnet's own transaction {transaction.id.hex()} {why}")
+    return mined
+
+
+def hex_address(address: bytes) -> str:
+    return (ADDRESS_PREFIX + address).hex()
+
+
+def deploy(chain: TronChain, notice_period: int, url: str) -> Deployment:
+    """Put the contracts on the chain, or find them there. A start that was killed half way is taken up again.
+
+    `notice_period` is for a new vault; one that is there keeps its own. Raises `DevnetError` where another version of
+    a contract was deployed.
+    """
+    present = _deployed(chain)
+    token = present.get("TestBTT") or _create(
+        chain, "TestBTT", encode(["string", "string"], ["BitTorrent (devnet)", "BTT"])
+    )
+    vault = present.get("ChequeVault") or _create(
+        chain, "ChequeVault", encode(["address", "uint256"], [token, notice_period])
+    )
+    for name, address in (("TestBTT", token), ("ChequeVault", vault)):
+        contract = chain.contract(address)
+        if contract is None or not contract.bytecode.startswith(load(name).bytecode):
+            raise DevnetError(f"this folder's chain has another version of {name}: use another --data-dir")
+    asked = chain.constant(TriggerContract(owner=DEPLOYER, contract=vault, data=keccak(text="noticePeriod()")[:4]))
+    chain_id = mask_chain_id(chain.settings.chain_id)
+    return Deployment(
+        url=url,
+        chain=f"tron:0x{chain_id:08x}",
+        chain_id=chain_id,
+        token=Address(token).tron,
+        vault=Address(vault).tron,
+        deployer=Address(DEPLOYER).tron,
+        notice_period=int.from_bytes(asked.output, "big"),
+    )
+
+
+def _create(chain: TronChain, name: str, arguments: bytes) -> bytes:
+    artifact = load(name)
+    contract = {
+        "origin_address": hex_address(DEPLOYER),
+        "abi": {"entrys": artifact.abi},
+        "bytecode": (artifact.bytecode + arguments).hex(),
+        "consume_user_resource_percent": 100,
+        "origin_energy_limit": DEPLOY_ENERGY,
+        "name": name,
+    }
+    mined = send(chain, "CreateSmartContract", {"new_contract": contract}, FEE_LIMIT)
+    if mined.receipt.contract is None:
+        raise DevnetError(f"{name} has no address")
+    return mined.receipt.contract
+
+
+def _deployed(chain: TronChain) -> dict[str, bytes]:
+    """The deployer's contracts by name."""
+    numbers = range(1, min(chain.head.number, _FIRST_BLOCKS) + 1)
+    found: dict[str, bytes] = {}
+    for block in map(chain.block, numbers):
+        for mined in _mined_in(chain, block):
+            operation, contract = mined.transaction.operation, mined.receipt.contract
+            if isinstance(operation, CreateContract) and operation.owner == DEPLOYER and contract is not None:
+                found[operation.name] = contract
+    return found
+
+
+def _mined_in(chain: TronChain, block: Block | None) -> list[Mined]:
+    return [] if block is None else [mined for mined in map(chain.mined, block.transactions) if mined is not None]
