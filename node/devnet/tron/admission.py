@@ -57,14 +57,15 @@ def check_signature(transaction: Transaction) -> None:
         raise _unsigned("permission isn't exit")
     if len(signatures) > 1:
         raise _unsigned(f"Signature count is {len(signatures)} more than key counts of permission : 1")
-    signer = _signer(transaction.id, signatures[0])
+    signer = signer_of(transaction.id, signatures[0])
     if signer != transaction.operation.owner:
         raise _unsigned(
             f"{transaction.id.hex()} is signed by {Address(signer).tron} but it is not contained of permission."
         )
 
 
-def _signer(digest: bytes, signature: bytes) -> bytes:
+def signer_of(digest: bytes, signature: bytes) -> bytes:
+    """Whose signature it is, without the prefix 0x41."""
     if len(signature) < _SIGNATURE_BYTES:
         raise _unsigned(f"Signature size is {len(signature)}")
     v = signature[64]
