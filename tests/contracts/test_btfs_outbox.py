@@ -16,10 +16,11 @@ from tests.contracts.btfs_bench import BtfsBench
 from wallet.amount import BTT
 from wallet.btfs import wire
 from wallet.btfs.book import Book
-from wallet.btfs.chain import BtfsVaults, Payout, cash
+from wallet.btfs.chain import BtfsVaults, cash, paid
 from wallet.btfs.desk import ReceivingDesk
 from wallet.btfs.errors import BrokenVaultError
 from wallet.btfs.wire import SignedBtfsCheque
+from wallet.chains.assets import Asset, AssetKind
 from wallet.chains.evm import EvmChain, EvmSettings
 from wallet.cheque import Rail
 from wallet.outbox import IntentFailedError, MemoryOutboxStore, Outbox
@@ -34,7 +35,7 @@ class Node:
     thread: ChainThread[Chain]
     bench: BtfsBench
     vault: Contract
-    vaults: BtfsVaults
+    chain: EvmChain
     outbox: Outbox
     desk: ReceivingDesk
 
@@ -73,7 +74,7 @@ async def node() -> AsyncIterator[Node]:
             vaults = BtfsVaults(chain, bench.factory.address, bench.wbtt.address)
             outbox = Outbox(MemoryOutboxStore(), chain, HOST, wall=lambda: START, sleep=next_block)
             desk = ReceivingDesk(bench.terms(HOST), vaults, Book(), keep)
-            yield Node(thread, bench, vault, vaults, outbox, desk)
+            yield Node(thread, bench, vault, chain, outbox, desk)
     finally:
         await runner.cleanup()
         await thread.close()
@@ -87,7 +88,9 @@ async def test_a_received_cheque_is_cashed_by_the_outbox(node: Node, token: bool
         assert await node.receive(signed) == gain
         intent = await node.outbox.submit(f"btfs {cumulative}", cash(signed, PURSE.address))
         _, receipt = await node.outbox.finish(intent, deadline=60)
-        assert await node.vaults.payout(signed.cheque, receipt) == Payout(gain, 0)
+        asset = Asset(AssetKind.TOKEN, BTT, (kind or node.bench.wbtt).address)
+        moved = await node.chain.transfers(asset, PURSE.address, receipt.block, receipt.block)
+        assert paid(signed.cheque, receipt, moved) == gain
         assert await node.thread.run(lambda _: node.bench.wallet(PURSE, kind)) == cumulative
 
 

@@ -8,7 +8,7 @@ bittorrent/btfs-vault: `Vault`, `MultiTokenVault`, `VaultFactory`.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Protocol
 
 from eth_abi.abi import encode
@@ -18,11 +18,9 @@ from wallet.btfs.errors import BrokenVaultError
 from wallet.btfs.receiver import VaultFacts
 from wallet.btfs.wire import SignedBtfsCheque
 from wallet.chains.abi import call_data, selector, split_words
+from wallet.chains.assets import TokenTransfer
 from wallet.chains.base import Block, Call, ChainError, Receipt, RevertedError
 from wallet.cheque import BtfsCheque
-
-_CASH = "cashChequeBeneficiary(address,uint256,bytes)"
-_CASH_OTHER = "multiTokenCashChequeBeneficiary(address,address,uint256,bytes)"
 
 
 class Reader(Protocol):
@@ -34,25 +32,29 @@ class Reader(Protocol):
         """`eth_call`: what the contract answers, nothing where there is none. Raises `RevertedError` if it refuses."""
 
 
-@dataclass(frozen=True, slots=True)
-class Payout:
-    """What cashing a cheque brought: units `paid`, and units still `missing` from it because the vault ran dry."""
-
-    paid: int
-    missing: int
-
-
 def cash(signed: SignedBtfsCheque, recipient: Address) -> Call:
-    """The transaction, to be sent by the cheque's beneficiary, that pays what the cheque adds to `recipient`."""
+    """The transaction, to be sent by the cheque's beneficiary, that pays what the cheque adds to `recipient`.
+
+    Vaults of the first generation pay in part when they run dry (`ChequeBounced`); those of today refuse the whole, so
+    that the transaction fails before it costs a fee.
+    """
     cheque = signed.cheque
-    types, values = ("address", "uint256", "bytes"), (recipient.raw, cheque.cumulative, signed.signature)
-    if cheque.token is None:
-        data, kind = selector(_CASH) + encode(types, values), "WBTT"
-    else:
-        data = selector(_CASH_OTHER) + encode(("address", *types), (cheque.token.raw, *values))
-        kind = f"token {cheque.token}"
-    text = f"cash a BTFS cheque ({kind}) drawn on {cheque.vault} to {recipient}"
-    return Call(cheque.vault, data, 0, "cashChequeBeneficiary", text)
+    types, values = ["address", "uint256", "bytes"], [recipient.raw, cheque.cumulative, signed.signature]
+    method, kind = "cashChequeBeneficiary", "WBTT"
+    if cheque.token is not None:
+        types, values = ["address", *types], [cheque.token.raw, *values]
+        method, kind = "multiTokenCashChequeBeneficiary", f"token {cheque.token}"
+    data = selector(f"{method}({','.join(types)})") + encode(types, values)
+    return Call(cheque.vault, data, 0, method, f"cash a BTFS cheque ({kind}) drawn on {cheque.vault} to {recipient}")
+
+
+def paid(cheque: BtfsCheque, receipt: Receipt, moved: Iterable[TokenTransfer]) -> int:
+    """Units that a transaction of `cash` brought, by the token's own books: a vault may count as paid what it kept.
+
+    `moved`: the recipient's transfers of the cheque's token in the receipt's block (`ChainAdapter.transfers`). Less
+    than was due means that the cheque bounced; it can be cashed again for the rest.
+    """
+    return sum(move.amount for move in moved if (move.transaction, move.source) == (receipt.hash, cheque.vault))
 
 
 class BtfsVaults:
@@ -70,7 +72,7 @@ class BtfsVaults:
         """
         at = await self.head() if block is None else block
         # First of all: nothing is asked of a contract that nobody vouches for.
-        if not await self._ours("deployedContracts(address)", self._factory, at, cheque.vault):
+        if not await self._ours(self._factory, at, "deployedContracts(address)", cheque.vault):
             return None
         token = self._wbtt if cheque.token is None else cheque.token
         balance = ("totalbalance()",) if cheque.token is None else ("totalbalanceOf(address)", cheque.token)
@@ -79,13 +81,13 @@ class BtfsVaults:
             self._address(cheque.vault, at, "token()"),
             self._theirs(cheque.vault, at, "bounced()"),
             self._theirs(cheque.vault, at, *balance),
-            self._ours("balanceOf(address)", token, at, cheque.vault),
-            self.paid_out(cheque, at),
+            self._ours(token, at, "balanceOf(address)", cheque.vault),
+            self._paid_out(cheque, at),
         )
         # A vault may claim any balance; what it can pay is what the token's own books say.
         return VaultFacts(issuer, wbtt, min(claimed, held), paid_out, bounced != 0)
 
-    async def paid_out(self, cheque: BtfsCheque, block: int) -> int:
+    async def _paid_out(self, cheque: BtfsCheque, block: int) -> int:
         """What the cheque's vault has paid its beneficiary so far, in the cheque's token."""
         if cheque.token is None:
             return await self._theirs(cheque.vault, block, "paidOut(address)", cheque.beneficiary)
@@ -98,21 +100,13 @@ class BtfsVaults:
             return await self._theirs(vault, block, "totalPaidOut()")
         return await self._theirs(vault, block, "multiTokensTotalPaidOut(address)", token)
 
-    async def payout(self, cheque: BtfsCheque, receipt: Receipt) -> Payout:
-        """What a transaction of `cash` brought. Vaults of the first generation pay in part when they run dry; those of
-        today refuse the whole, and the transaction is not even sent."""
-        before, after = await asyncio.gather(
-            self.paid_out(cheque, receipt.block - 1), self.paid_out(cheque, receipt.block)
-        )
-        return Payout(after - before, max(0, cheque.cumulative - after))
-
     async def head(self) -> int:
         """The latest block's number."""
         return (await self._reader.head()).number
 
     # --- one word ----------------------------------------------------------------------------------------------------
 
-    async def _ours(self, signature: str, contract: Address, block: int, *arguments: Address) -> int:
+    async def _ours(self, contract: Address, block: int, signature: str, *arguments: Address) -> int:
         """From a contract that the settings name. Raises `ChainError` where there is none."""
         try:
             return await self._word(contract, block, signature, *arguments)

@@ -43,7 +43,7 @@ def draw(
         raise NotOurVaultError(f"the vault {vault} takes cheques signed by {facts.issuer}, not by {issuer}")
     left = available(book, facts, total_paid_out, vault, token)
     if amount > left:
-        raise OverdrawnError(f"the vault can promise {left} units more, {amount} are wanted: deposit into {vault}")
+        raise OverdrawnError(f"the vault can promise {left} units more, {amount} are wanted: send tokens to {vault}")
     # With lost books the chain still tells what was paid; a cheque that starts below that would be worth nothing.
     return BtfsCheque(
         vault, beneficiary, max(book.cumulative(vault, beneficiary, token), facts.paid_out) + amount, token
