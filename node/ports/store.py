@@ -25,6 +25,7 @@ from typing import NamedTuple, Protocol
 
 from node.ports.engine import TorrentId
 from wallet.address import Address
+from wallet.intents import Intent
 from wallet.ledger import Account as Account  # an account of the books: part of this port
 
 SECONDS_PER_DAY = 86_400
@@ -190,12 +191,45 @@ class ReceivedCheque:
 
 @dataclass(frozen=True, slots=True)
 class Cashed:
-    """What a transaction did for one cheque: the vault's cumulative payout after it, and what it could not cover."""
+    """What a transaction did for one cheque: the vault's cumulative payout after it, and what it could not cover.
+
+    `fee`: this cheque's part of the fee that we paid, in native units.
+    """
 
     payer: Address
     payee: Address
     paid_out: int
     bounced: int = 0
+    fee: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payout:
+    """What a final receipt says of one cheque: `amount` was paid, `bounced` was not covered.
+
+    `number` counts payouts in the order in which they were booked. `fee` as in `Cashed`. The amounts of all payouts of
+    one payer add up to its `ReceivedCheque.cashed`.
+    """
+
+    number: int
+    rail: str
+    transaction: str
+    block: int
+    payer: Address
+    payee: Address
+    amount: int
+    bounced: int
+    fee: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChainCursor:
+    """Up to which block (number, and its 32-byte id) a rail's vault events were read for good."""
+
+    rail: str
+    block: int
+    hash: bytes
 
 
 class Direction(StrEnum):
@@ -273,7 +307,7 @@ class JournalRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CashReceipt:
-    """A final receipt of a transaction that cashed cheques.
+    """A final receipt of a transaction that cashed cheques, or did something else of ours.
 
     `transaction` makes it count once, however often it is reported. `into`: where the payout went. `entries`: what
     else it moved, such as its fee.
@@ -281,6 +315,7 @@ class CashReceipt:
 
     rail: str
     transaction: str
+    block: int = 0
     cashed: Sequence[Cashed]
     into: Account = Account.WALLET
     entries: Sequence[Entry] = ()
@@ -378,6 +413,23 @@ class Store(Protocol):
     async def received(self, rail: str, payer: Address, payee: Address) -> ReceivedCheque | None: ...
 
     async def all_received(self) -> Sequence[ReceivedCheque]: ...
+
+    async def payouts(
+        self, *, rail: str | None = None, payer: Address | None = None, before: int | None = None, limit: int = 100
+    ) -> Sequence[Payout]:
+        """The newest first; `before`: only those with a lower number, for the next page."""
+
+    # the chain
+    async def cursor(self, rail: str) -> ChainCursor | None: ...
+
+    async def save_cursor(self, cursor: ChainCursor) -> None:
+        """Insert or replace; may go back."""
+
+    async def sent_by_us(self, rail: str, transaction: bytes) -> bool:
+        """Whether an intent of the outbox has, or once had, this id."""
+
+    async def unbooked_intents(self, rail: str, sender: Address) -> Sequence[Intent]:
+        """Intents that have ended and cost a fee, but whose receipt was never booked, oldest first."""
 
     # history
     async def add_transfers(self, transfers: Sequence[Transfer]) -> None:

@@ -12,10 +12,12 @@ from sqlalchemy import Row, Table, bindparam, delete, insert, select, update
 from node.ports.engine import TorrentId
 from node.ports.store import (
     Account,
+    ChainCursor,
     Counterparty,
     Entry,
     IssuedCheque,
     JournalRow,
+    Payout,
     ReceivedCheque,
     TorrentRecord,
     Transfer,
@@ -232,6 +234,8 @@ TORRENTS = Kind(schema.torrents, TorrentRecord)
 ISSUED = Kind(schema.issued, IssuedCheque)
 RECEIVED = Kind(schema.received, ReceivedCheque)
 RECEIPTS = Kind(schema.receipts, Receipt)
+PAYOUTS = Kind(schema.payouts, Payout)
+CURSORS = Kind(schema.cursors, ChainCursor)
 SPENDING = Kind(schema.spending, SpendCounter)
 TRANSFERS = Kind(schema.transfers, Transfer)
 COUNTERPARTIES = Kind(schema.counterparties, Counterparty)

@@ -13,12 +13,15 @@ from node.ports.engine import TorrentId
 from node.ports.store import (
     Account,
     AmountMismatchError,
+    Cashed,
     CashReceipt,
+    ChainCursor,
     Counterparty,
     Entry,
     IssueCheque,
     IssuedCheque,
     NeedsReconcileError,
+    Payout,
     ReceivedCheque,
     TorrentRecord,
     Transfer,
@@ -32,6 +35,7 @@ from wallet.outbox import Intent
 
 CLEAN = "clean"
 INTENTS = "intents"
+PAYOUTS = "payouts"
 
 # --- torrents -------------------------------------------------------------------------------------------------------
 
@@ -197,14 +201,10 @@ def mark_cashed(unit: Unit, receipt: CashReceipt) -> bool:
             # Somebody may cash for us a cheque that a restored database has forgotten: the payout is real.
             stored = _empty_account(receipt.rail, cashed.payer, cashed.payee, receipt.now)
         growth = max(0, cashed.paid_out - stored.cashed)
-        unit.received.put(
-            replace(
-                stored,
-                cashed=stored.cashed + growth,
-                bounced=cashed.bounced,
-                bounced_at=receipt.now if cashed.bounced else stored.bounced_at,
-            )
-        )
+        if cashed.paid_out >= stored.cashed:  # else a later receipt came first, and knows better what is not covered
+            stored = replace(stored, cashed=cashed.paid_out, bounced=cashed.bounced)
+        unit.received.put(replace(stored, bounced_at=receipt.now if cashed.bounced else stored.bounced_at))
+        _put_payout(unit, receipt, cashed, growth)
         if growth:
             entry = Entry(
                 rail=receipt.rail,
@@ -218,6 +218,29 @@ def mark_cashed(unit: Unit, receipt: CashReceipt) -> bool:
     post(unit, receipt.entries, receipt.now)
     unit.moved_money = True
     return True
+
+
+def _put_payout(unit: Unit, receipt: CashReceipt, cashed: Cashed, amount: int) -> None:
+    number = unit.number(PAYOUTS) + 1
+    unit.set_number(PAYOUTS, number)
+    unit.payouts.put(
+        Payout(
+            number=number,
+            rail=receipt.rail,
+            transaction=receipt.transaction,
+            block=receipt.block,
+            payer=cashed.payer,
+            payee=cashed.payee,
+            amount=amount,
+            bounced=cashed.bounced,
+            fee=cashed.fee,
+            at=receipt.now,
+        )
+    )
+
+
+def save_cursor(unit: Unit, cursor: ChainCursor) -> None:
+    unit.cursors.put(cursor)
 
 
 def _empty_account(rail: str, payer: Address, payee: Address, now: int) -> ReceivedCheque:

@@ -14,7 +14,7 @@ from node.ports.store import Account, Direction, Role
 from node.store.types import AddressBytes, Amount256, EnumText, HashList, PathBytes
 from wallet.intents import IntentState
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Every schema there has been, oldest first."""
 
 APPLICATION_ID = 0x62747431
@@ -78,6 +78,31 @@ receipts = Table(
     Column("rail", String, primary_key=True),
     Column("transaction", String, primary_key=True),
     Column("at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+payouts = Table(
+    "payouts",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("rail", String, nullable=False),
+    Column("transaction", String, nullable=False),
+    Column("block", BigInteger, nullable=False),
+    Column("payer", AddressBytes, nullable=False),
+    Column("payee", AddressBytes, nullable=False),
+    Column("amount", Amount256, nullable=False),
+    Column("bounced", Amount256, nullable=False),
+    Column("fee", Amount256, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+cursors = Table(
+    "cursors",
+    metadata,
+    Column("rail", String, primary_key=True),
+    Column("block", BigInteger, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )
 
@@ -170,4 +195,4 @@ meta = Table(
     Column("value", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
-"""`sequence`: transactions that moved money. `clean`: 1 after a clean stop. `intents`: how many there have been."""
+"""`sequence`: transactions that moved money. `clean`: 1 after a clean stop. `intents`, `payouts`: how many there were."""

@@ -9,17 +9,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Connection, Select
+from sqlalchemy import Connection, LargeBinary, Select, cast, func, or_, select
 
 from node.ports.engine import TorrentId
 from node.ports.store import (
     CashReceipt,
+    ChainCursor,
     Counterparty,
     Entry,
     IssueCheque,
     IssuedCheque,
     JournalRow,
     Line,
+    Payout,
     ReceivedCheque,
     Spending,
     StoreClosedError,
@@ -30,9 +32,11 @@ from node.store import operations, schema
 from node.store.database import READERS, Database
 from node.store.mapping import (
     COUNTERPARTIES,
+    CURSORS,
     INTENTS,
     ISSUED,
     JOURNAL,
+    PAYOUTS,
     RECEIVED,
     SPENDING,
     TORRENTS,
@@ -143,6 +147,46 @@ class SqlStore:
     async def all_received(self) -> Sequence[ReceivedCheque]:
         return await self._all(RECEIVED, RECEIVED.select_all)
 
+    async def payouts(
+        self, *, rail: str | None = None, payer: Address | None = None, before: int | None = None, limit: int = 100
+    ) -> Sequence[Payout]:
+        table, query = schema.payouts, PAYOUTS.select_all
+        if rail is not None:
+            query = query.where(table.c.rail == rail)
+        if payer is not None:
+            query = query.where(table.c.payer == payer)
+        if before is not None:
+            query = query.where(table.c.number < before)
+        return await self._all(PAYOUTS, query.order_by(table.c.number.desc()).limit(limit))
+
+    # --- the chain ---------------------------------------------------------------------------------------------------
+
+    async def cursor(self, rail: str) -> ChainCursor | None:
+        return await self._read(lambda connection: _one(connection, CURSORS, (rail,)))
+
+    async def save_cursor(self, cursor: ChainCursor) -> None:
+        await self._writer.submit(lambda unit: operations.save_cursor(unit, cursor))
+
+    async def sent_by_us(self, rail: str, transaction: bytes) -> bool:
+        table = schema.intents
+        query = select(table.c.key).where(
+            table.c.rail == rail,
+            or_(table.c.hash == transaction, func.instr(cast(table.c.replaced, LargeBinary), transaction) > 0),
+        )
+        return await self._read(lambda connection: connection.execute(query.limit(1)).first() is not None)
+
+    async def unbooked_intents(self, rail: str, sender: Address) -> Sequence[Intent]:
+        table, receipts = schema.intents, schema.receipts
+        booked = select(receipts.c.transaction).where(receipts.c.rail == rail)
+        query = INTENTS.select_all.where(
+            table.c.rail == rail,
+            table.c.sender == sender,
+            table.c.state.in_(CLOSED),
+            table.c.fee_paid.is_not(None),
+            func.lower(func.hex(table.c.hash)).not_in(booked),
+        )
+        return [stored.as_intent() for stored in await self._all(INTENTS, query.order_by(table.c.number))]
+
     # --- history -----------------------------------------------------------------------------------------------------
 
     async def add_transfers(self, transfers: Sequence[Transfer]) -> None:
@@ -202,6 +246,13 @@ class SqlStore:
     async def open_intents(self) -> Sequence[Intent]:
         table = schema.intents
         query = INTENTS.select_all.where(table.c.state.not_in(CLOSED)).order_by(table.c.number)
+        return [stored.as_intent() for stored in await self._all(INTENTS, query)]
+
+    async def intents(self, rail: str, sender: Address, *, since: int = 0, limit: int = 1000) -> Sequence[Intent]:
+        """All of a sender that were made at or after `since`, whatever became of them, newest first."""
+        table = schema.intents
+        mine = (table.c.rail == rail) & (table.c.sender == sender) & (table.c.created_at >= since)
+        query = INTENTS.select_all.where(mine).order_by(table.c.number.desc()).limit(limit)
         return [stored.as_intent() for stored in await self._all(INTENTS, query)]
 
     # --- helpers -----------------------------------------------------------------------------------------------------

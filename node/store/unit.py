@@ -95,6 +95,8 @@ class Unit:
         self.issued = Records(connection, mapping.ISSUED)
         self.received = Records(connection, mapping.RECEIVED)
         self.receipts = Records(connection, mapping.RECEIPTS)
+        self.payouts = Records(connection, mapping.PAYOUTS)
+        self.cursors = Records(connection, mapping.CURSORS)
         self.spending = Records(connection, mapping.SPENDING)
         self.transfers = Records(connection, mapping.TRANSFERS)
         self.counterparties = Records(connection, mapping.COUNTERPARTIES)
@@ -123,6 +125,8 @@ class Unit:
             self.issued,
             self.received,
             self.receipts,
+            self.payouts,
+            self.cursors,
             self.spending,
             self.transfers,
             self.counterparties,
