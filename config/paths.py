@@ -45,6 +45,11 @@ class Paths:
         return self.home / "api-token"
 
     @property
+    def real_money(self) -> Path:
+        """Names of the main networks that the user has allowed, one a line (`bttnode up --real-money`)."""
+        return self.home / "real-money"
+
+    @property
     def downloads(self) -> Path:
         return self.home / "downloads"
 

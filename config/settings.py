@@ -14,8 +14,8 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from config.errors import ConfigError, one_line
-from config.networks import Network, load_network
-from config.values import Budget, Contract, Listen, Price, Size, Urls
+from config.networks import Network, TokenProfile, load_network
+from config.values import Amounts, Budget, Contract, Listen, Price, Size, Urls
 from wallet.amount import Token, parse_amount
 
 MAX_FILE = 1 << 20
@@ -86,11 +86,23 @@ class RailSettings(_Section):
     endpoints: Urls = _field((), "[]", "RPC endpoints instead of the network's own, tried in order.", repr=False)
     api_key: str = _field("", '""', "Sent to TRON endpoints as TRON-PRO-API-KEY; empty: none.", repr=False)
     token: Contract = _field("", '""', "Token contract; empty: the network's.")
+    tokens: tuple[TokenProfile, ...] = _field(
+        (),
+        "[]",
+        'More tokens: {symbol = "USDT", decimals = 6, contract = "T..."} or {..., trc10 = 1002000}.',
+        strict=False,
+    )
     vault: Contract = _field("", '""', "Vault contract; empty: the network's.")
     timeout: float = _field(10.0, "10", "Seconds per request.", gt=0, le=300, allow_inf_nan=False)
     max_fee: str = _field("", '""', 'Refuse transactions with a higher fee, such as "100 BTT"; empty: no bound.')
     fee_rate: str = _field("", '""', "What one coin of those that pay fees is worth in BTT; empty: the network's.")
-    real_money: bool = _field(False, "false", "A main network starts only when this is true.")
+
+
+class WalletSettings(_Section):
+    """Limits on transfers out of the wallet, such as ["100 BTT", "50 TRX"]; cheques have those of [speed]."""
+
+    per_transfer: Amounts = _field((), "[]", "The most that one transfer may move; tokens not named: no such limit.")
+    per_day: Amounts = _field((), "[]", "The most that may leave in one UTC day; tokens not named: no such limit.")
 
 
 class ApiSettings(_Section):
@@ -121,6 +133,7 @@ class Settings(_Section):
     node: NodeSettings = NodeSettings()
     speed: SpeedSettings = SpeedSettings()
     rail: dict[str, RailSettings] = Field(default={"devnet-bttc": RailSettings()}, min_length=1, max_length=8)
+    wallet: WalletSettings = WalletSettings()
     api: ApiSettings = ApiSettings()
     settlement: SettlementSettings = SettlementSettings()
     log: LogSettings = LogSettings()

@@ -45,6 +45,13 @@ def _listen(text: str) -> str:
     return text
 
 
+def _amount_with_symbol(text: str) -> str:
+    # How many decimals the token has, only the wallet knows: here only the form is checked.
+    if not re.fullmatch(r"\s*[0-9][0-9_,.]*\s*[A-Za-z][A-Za-z0-9]{0,15}\s*", text):
+        raise ValueError('write an amount with its token, such as "100 BTT"')
+    return text
+
+
 def _url(text: str) -> str:
     # Its text is kept out of the error: it may hold an API key.
     if not re.fullmatch(r"https?://[!-~]+", text) or not urlsplit(text).hostname:
@@ -70,6 +77,9 @@ Budget = Annotated[
     BeforeValidator(_empty_is_none),
 ]
 """Units: "100 BTT"; None where there is no such limit, which the file says with ""."""
+
+Amounts = Annotated[tuple[Annotated[str, AfterValidator(_amount_with_symbol)], ...], Field(strict=False, max_length=32)]
+"""Amounts with their tokens: ["100 BTT", "50 TRX"]."""
 
 Listen = Annotated[tuple[Annotated[str, AfterValidator(_listen)], ...], Field(strict=False, max_length=64)]
 """Addresses to listen on, HOST:PORT each."""

@@ -7,10 +7,8 @@ import logging
 import secrets
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
-from config.errors import ConfigError
-from config.networks import Network, load_network
 from config.paths import Paths
 from config.settings import Settings
 from node.daemon import Daemon, SystemClock
@@ -18,18 +16,16 @@ from node.engine.libtorrent import LibtorrentEngine
 from node.http.api import Api
 from node.http.server import ApiServer, load_token
 from node.ports.engine import EngineSettings
+from node.rails import open_rails, transfer_limits
 from node.services.budget import Budget, TorrentTerms
 from node.services.payments import Payments, PaymentSettings
 from node.services.settlement import Settlement, SettlementSettings
 from node.services.torrents import Torrents
 from node.services.vault import VaultView
+from node.services.wallet import Purse, Wallet
 from node.speed.credit import CreditPolicy
 from node.speed.messages import VERSION, Hello
 from node.store import open_store
-from wallet.address import Address
-from wallet.amount import Token, parse_amount
-from wallet.chains.evm import EvmChain, EvmSettings
-from wallet.cheque import Rail
 from wallet.keys import PrivateKey
 from wallet.limits import SpendLimits
 
@@ -38,40 +34,7 @@ log = logging.getLogger(__name__)
 SAFE_RECURSION = 2000
 
 
-def rail_of(settings: Settings, network: Network) -> Rail:
-    """The rail cheques settle on. Raises `ConfigError` when no vault is known there, or real money is not allowed."""
-    if network.kind == "main" and not settings.network.real_money:
-        raise ConfigError(f"{network.name} moves real money: set [network] real_money = true if you mean it")
-    vault = settings.network.vault or network.vault
-    if not vault:
-        raise ConfigError(
-            f"no vault contract is known on {network.name}: set [network] vault, or `bttnode init --deployment FILE`"
-        )
-    token = Token(network.token_symbol, network.token_decimals)
-    return Rail(network.caip2, network.chain_id, Address.parse(vault), token)
-
-
-def chain_of(settings: Settings, network: Network, rail: Rail) -> EvmChain:
-    """The adapter for the configured network."""
-    chosen = settings.network
-    native = Token(network.native, network.native_decimals)
-    token = chosen.token or network.token
-    if not token:
-        raise ConfigError(f"no token contract is known on {network.name}: set [network] token")
-    return EvmChain(
-        EvmSettings(
-            rail=rail,
-            native=native,
-            token=Address.parse(token),
-            endpoints=chosen.endpoints or network.endpoints,
-            finality=network.finality,
-            timeout=chosen.timeout,
-            max_fee=parse_amount(chosen.max_fee, native) if chosen.max_fee else None,
-        )
-    )
-
-
-def engine_settings(settings: Settings, rail: Rail) -> EngineSettings:
+def engine_settings(settings: Settings, rails: Collection[str]) -> EngineSettings:
     """The engine's slice of the settings."""
     node, speed = settings.node, settings.speed
     return EngineSettings(
@@ -87,25 +50,24 @@ def engine_settings(settings: Settings, rail: Rail) -> EngineSettings:
         pex=node.pex,
         encryption=node.encryption,
         several_connections_per_ip=not node.one_connection_per_ip,
-        hello=Hello(VERSION, (rail.id,)).encode() if speed.sell or speed.buy else b"",
+        hello=Hello(VERSION, tuple(rails)).encode() if speed.sell or speed.buy else b"",
     )
 
 
 async def build(settings: Settings, paths: Paths, key: PrivateKey) -> Daemon:
     """A node that is not started yet. Raises `ConfigError`, `StoreError`."""
-    network = load_network(settings.network.profile)
-    rail = rail_of(settings, network)
-    chain = chain_of(settings, network, rail)
+    rails = open_rails(settings, paths)
+    limits = transfer_limits(settings, rails)
+    chains = {rail.rail.id: rail.chain for rail in rails}
     speed = settings.speed
     clock = SystemClock()
     store = await open_store(paths.database, paths.highwater)
-    engine = LibtorrentEngine(engine_settings(settings, rail))
-    vault = VaultView({rail.id: chain}, store=store, own=key.address, now=clock.now)
-    limits = SpendLimits(None, speed.per_torrent, speed.per_day, speed.total, rail.token)
-    budget = Budget(limits, store=store, vault=vault, clock=clock)
+    engine = LibtorrentEngine(engine_settings(settings, chains))
+    vault = VaultView(chains, store=store, own=key.address, now=clock.now)
+    caps = SpendLimits(None, speed.per_torrent, speed.per_day, speed.total, rails[0].rail.token)
     payments = Payments(
         PaymentSettings(
-            rails={rail.id: rail},
+            rails={rail.rail.id: rail.rail for rail in rails},
             sell=speed.sell,
             buy=speed.buy,
             reserve=speed.reserve_price,
@@ -116,22 +78,37 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey) -> Daemon:
         engine=engine,
         store=store,
         vault=vault,
-        budget=budget,
+        budget=Budget(caps, store=store, vault=vault, clock=clock),
         key=key,
         clock=clock,
         nonce=secrets.token_bytes,
     )
     torrents = Torrents(engine, store, clock)
-    settlement = Settlement(
-        SettlementSettings(auto=settings.settlement.auto, fee_permille=settings.settlement.fee_permille),
-        store=store,
-        intents=store,
-        chain=chain,
-        key=key,
-        wall=clock.wall,
-        on_done=vault.refresh_soon,
-    )
-    daemon = Daemon(engine, store, chain, vault, torrents, payments, settlement)
+    settlements = {
+        rail.name: Settlement(
+            SettlementSettings(auto=settings.settlement.auto, fee_permille=settings.settlement.fee_permille),
+            store=store,
+            intents=store,
+            chain=rail.chain,
+            key=key,
+            wall=clock.wall,
+            on_done=vault.refresh_soon,
+        )
+        for rail in rails
+    }
+    purses = {
+        rail.name: Purse(
+            rail.name,
+            rail.network.label,
+            rail.chain,
+            rail.holdings(key.address),
+            settlements[rail.name].perform,
+            rail.network.link,
+        )
+        for rail in rails
+    }
+    wallet = Wallet(purses, own=key.address, history=store, limits=limits, cheque_limits=caps, clock=clock)
+    daemon = Daemon(engine, store, vault, torrents, payments, settlements, wallet)
     payments.on_local_fault = daemon.fault
     vault.on_change = payments.coverage_changed
     torrents.on_added = lambda record: payments.set_terms(record.id, TorrentTerms(record.max_price, record.budget))
@@ -146,7 +123,7 @@ async def _serve(settings: Settings, paths: Paths, key: PrivateKey, ready: Calla
         loop.add_signal_handler(number, stopping.set)
     daemon = await build(settings, paths, key)
     downloads = paths.downloads if not settings.node.downloads else paths.home / settings.node.downloads
-    api = Api(daemon, network=settings.network.profile, downloads=downloads, stop=stopping.set)
+    api = Api(daemon, downloads=downloads, stop=stopping.set)
     server = ApiServer(
         api.application(load_token(paths.token)),
         host=settings.api.host,

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from node.ports.engine import Engine
@@ -19,7 +19,7 @@ from node.services.payments import Payments
 from node.services.settlement import Settlement
 from node.services.torrents import Torrents
 from node.services.vault import VaultView
-from wallet.chains.base import ChainAdapter
+from node.services.wallet import Wallet
 
 log = logging.getLogger(__name__)
 
@@ -43,11 +43,12 @@ class Daemon:
 
     engine: Engine
     store: Store
-    chain: ChainAdapter
     vault: VaultView
     torrents: Torrents
     payments: Payments
-    settlement: Settlement
+    settlements: Mapping[str, Settlement]
+    """By the rail's name."""
+    wallet: Wallet
     faults: list[str] = field(default_factory=list)
     """The latest local faults, for the status page."""
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -62,7 +63,8 @@ class Daemon:
             await self.torrents.start()
             self._tasks.append(asyncio.create_task(self._every(TICK, self._tick), name="tick"))
             self._tasks.append(asyncio.create_task(self._watch_vault(), name="vault"))
-            self._tasks.append(asyncio.create_task(self.settlement.run(), name="settlement"))
+            for name, settlement in self.settlements.items():
+                self._tasks.append(asyncio.create_task(settlement.run(), name=f"settlement {name}"))
         except BaseException:
             await self.stop()
             raise
@@ -84,7 +86,8 @@ class Daemon:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         self._tasks.clear()
-        for step in (self.settlement.close, self.chain.close, self.store.close):
+        chains = [purse.chain.close for purse in self.wallet.purses.values()]
+        for step in (*(s.close for s in self.settlements.values()), *chains, self.store.close):
             try:
                 await step()
             except Exception:

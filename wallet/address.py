@@ -55,6 +55,21 @@ class Address:
         shown = quoted(text) if len(text) <= _LONGEST else f"a text of {len(text)} characters"
         raise AddressError(f"{shown} is not an address: expected 0x and 40 hex digits, or T and 33 characters")
 
+    @classmethod
+    def parse_on(cls, text: str, *, tron: bool) -> Address:
+        """`parse`, and the text form must be that of the network money is sent on.
+
+        Both forms name the same key, but a receiver who gave the other form may not watch this network at all.
+        """
+        address = cls.parse(text)
+        if tron and text.strip()[:1] == "0":
+            raise AddressError(f"{address.evm} is an EVM address, and this network is TRON: ask for one with T")
+        if not tron and text.strip()[:1] != "0":
+            raise AddressError(
+                f"{address.tron} is a TRON address, and this network is an EVM chain: ask for one with 0x"
+            )
+        return address
+
     @property
     def evm(self) -> str:
         """`0x…` with the EIP-55 checksum."""

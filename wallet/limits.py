@@ -22,6 +22,7 @@ class Limit(StrEnum):
     PER_TORRENT = "per_torrent"
     PER_DAY = "per_day"
     TOTAL = "total"
+    PER_TRANSFER = "per_transfer"
 
 
 _WORDS = {

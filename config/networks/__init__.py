@@ -10,6 +10,8 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from config.errors import ConfigError, one_line
+from wallet.address import Address
+from wallet.amount import Token
 
 NAMES = ("devnet-bttc", "devnet-tron", "donau", "nile", "bttc", "tron")
 KINDS = {"dev": "play money", "test": "test network", "main": "REAL MONEY"}
@@ -25,11 +27,15 @@ class TokenProfile(BaseModel):
     decimals: int = Field(ge=0, le=36)
     contract: str = ""
     trc10: int = Field(default=0, ge=0)
+    wraps_native: bool = False
 
     @model_validator(mode="after")
     def _is_one_of_both(self) -> Self:
         if bool(self.contract) == bool(self.trc10):
             raise ValueError(f"{self.symbol}: give either a contract or a TRC-10 number")
+        Token(self.symbol, self.decimals)
+        if self.contract:
+            Address.parse(self.contract)
         return self
 
 

@@ -59,19 +59,20 @@ class Client:
     def get(self, path: str) -> Any:
         return self._ask("GET", path, None)
 
-    def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        return self._ask("POST", path, body or {})
+    def post(self, path: str, body: dict[str, Any] | None = None, *, key: str = "") -> Any:
+        """`key`: an idempotency key, where the request moves money."""
+        return self._ask("POST", path, body or {}, {"Idempotency-Key": key} if key else {})
 
     def delete(self, path: str) -> Any:
         return self._ask("DELETE", path, None)
 
-    def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None, headers: dict[str, str] | None = None) -> Any:
         url, token = self._where()
         request = urllib.request.Request(  # noqa: S310 - the address comes from our own file and is checked below
             url + path,
             method=method,
             data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"} | (headers or {}),
         )
         try:
             with OPENER.open(request, timeout=TIMEOUT) as answer:

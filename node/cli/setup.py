@@ -9,12 +9,11 @@ import shutil
 import socket
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.table import Table
 
-from config.networks import NAMES, load_network
+from config.networks import NAMES, devnet_of, load_network
 from config.settings import load_settings, sample
 from node.cli.client import INCOMPLETE, CliError
 from node.cli.context import PRICE, SIZE, Shell, catches, password
@@ -24,8 +23,14 @@ from wallet.keys import new_mnemonic
 
 
 @click.command()
-@click.option("--network", default="devnet-bttc", show_default=True, help=f"Rail: {', '.join(NAMES)}.")
-@click.option("--deployment", type=click.Path(path_type=Path, exists=True), help="What `bttnode devnet` wrote.")
+@click.option("--network", "networks", multiple=True, help=f"Rail (may be repeated): {', '.join(NAMES)}.")
+@click.option(
+    "--deployment",
+    "deployments",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True),
+    help="What `bttnode devnet` wrote: makes a local rail known (may be repeated).",
+)
 @click.option("--listen", multiple=True, metavar="HOST:PORT", help="Address for peers (may be repeated).")
 @click.option("--api-port", type=int, help="Port of the local API.")
 @click.option("--upload-limit", type=SIZE, help='Upload capacity per second, such as "20 MB".')
@@ -38,8 +43,8 @@ from wallet.keys import new_mnemonic
 @catches
 def init(
     shell: Shell,
-    network: str,
-    deployment: Path | None,
+    networks: tuple[str, ...],
+    deployments: tuple[Path, ...],
     listen: tuple[str, ...],
     api_port: int | None,
     upload_limit: int | None,
@@ -50,8 +55,8 @@ def init(
     settings: tuple[str, ...],
 ) -> None:
     """Make a key and a config.toml. Nothing that exists is overwritten."""
-    load_network(network)
-    text = sample(_overrides(network, deployment, listen, api_port, upload_limit, reserve_price, settings))
+    rails = _rails(networks, deployments)
+    text = sample(_overrides(rails, listen, api_port, upload_limit, reserve_price, settings))
     paths = shell.paths
     if paths.config.exists():
         raise CliError(f"{paths.config} is here already", "edit it, or choose another folder with --home")
@@ -78,32 +83,45 @@ def init(
     def show() -> None:
         shell.console.print(f"node folder   {paths.home}")
         shell.console.print(f"address       {address.evm}  (TRON {address.tron})")
+        for name in rails:
+            shell.console.print(f"rail          {load_network(name).label}")
         if not import_mnemonic:
             shell.console.print("\nWrite these words down; they are the only way to get your money back:\n")
             shell.console.print(f"  {secret.mnemonic}\n", style="bold")
         shell.console.print("next: bttnode up")
 
-    result = {"home": str(paths.home), "address": address.evm, "tron": address.tron, "network": network}
+    result = {"home": str(paths.home), "address": address.evm, "tron": address.tron, "rails": list(rails)}
     if not import_mnemonic and shell.as_json:
         result["mnemonic"] = mnemonic
     shell.show(result, show)
 
 
+def _rails(networks: tuple[str, ...], deployments: tuple[Path, ...]) -> dict[str, dict[str, str]]:
+    """Rail → its settings as TOML, in the order in which they were named; without any, the default rail."""
+    rails: dict[str, dict[str, str]] = {load_network(name).name: {} for name in networks}
+    for path in deployments:
+        found = _deployment(path)
+        network = devnet_of(found["chain"])
+        if network is None:
+            raise CliError(f"{path}: no local rail is called {found['chain']}", "use the devnet's own chain id")
+        rail = rails.setdefault(network.name, {})
+        rail["endpoints"] = json.dumps([found["url"]])
+        rail["token"] = json.dumps(found["token"])
+        rail["vault"] = json.dumps(found["vault"])
+        if found["wbtt"]:
+            rail["tokens"] = f'[{{symbol = "WBTT", decimals = 18, contract = "{found["wbtt"]}", wraps_native = true}}]'
+    return rails or {"devnet-bttc": {}}
+
+
 def _overrides(
-    network: str,
-    deployment: Path | None,
+    rails: dict[str, dict[str, str]],
     listen: tuple[str, ...],
     api_port: int | None,
     upload_limit: int | None,
     reserve_price: int | None,
     settings: tuple[str, ...],
 ) -> dict[str, dict[str, str]]:
-    result: dict[str, dict[str, str]] = {"network": {"profile": json.dumps(network)}}
-    if deployment is not None:
-        found = _deployment(deployment)
-        result["network"]["endpoints"] = json.dumps([found["url"]])
-        result["network"]["token"] = json.dumps(found["token"])
-        result["network"]["vault"] = json.dumps(found["vault"])
+    result: dict[str, dict[str, str]] = {f"rail.{name}": values for name, values in rails.items()}
     if listen:
         result.setdefault("node", {})["listen"] = json.dumps(list(listen))
     if upload_limit is not None:
@@ -114,29 +132,37 @@ def _overrides(
         result.setdefault("api", {})["port"] = str(api_port)
     for setting in settings:
         name, found_value, value = setting.partition("=")
-        section, dot, key = name.strip().partition(".")
+        section, dot, key = name.strip().rpartition(".")
         if not found_value or not dot:
             raise CliError(f"--set {setting}: write it as section.key=value", 'such as speed.max_price="5/GiB"')
         result.setdefault(section, {})[key] = value.strip()
     return result
 
 
-def _deployment(path: Path) -> dict[str, Any]:
+def _deployment(path: Path) -> dict[str, str]:
     try:
         found = json.loads(path.read_text())
-        return {"url": str(found["url"]), "token": str(found["token"]), "vault": str(found["vault"])}
-    except (ValueError, KeyError, TypeError):
+        return {key: str(found[key]) for key in ("url", "chain", "token", "vault")} | {
+            "wbtt": str(found.get("wbtt", ""))
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise CliError(f"{path} is not a deployment file", "use the file that `bttnode devnet` wrote") from None
 
 
 @click.command()
 @click.option("--password-file", type=click.Path(path_type=Path, exists=True), help="File with the key's password.")
+@click.option("--real-money", is_flag=True, help="Needed once for main networks; remembered in the node's folder.")
 @click.pass_obj
 @catches
-def up(shell: Shell, password_file: Path | None) -> None:
+def up(shell: Shell, password_file: Path | None, real_money: bool) -> None:
     """Run the node in the foreground. Ctrl-C or SIGTERM stops it cleanly."""
     settings = load_settings(shell.paths.config)
     keystore.address_of(shell.paths.keystore)
+    if real_money:
+        from node.rails import allow_real_money
+
+        for network in allow_real_money(settings, shell.paths):
+            click.echo(f"bttnode: {network.label}. {network.note}", err=True)
     secret = keystore.open_keystore(shell.paths.keystore, password("Password", file=password_file))
     from node.app import serve  # the heavy imports (libtorrent, SQLAlchemy) only where a node really runs
 
@@ -174,7 +200,7 @@ def status(shell: Shell) -> None:
         free = found["deposit_free"]
         deposit = "not known" if free is None else format_amount(int(free))
         sells = format_price(int(found["reserve_price"])) if found["sells"] else "off"
-        shell.console.print(f"address   {found['address']} on {found['network']}")
+        shell.console.print(f"address   {found['address']} on {', '.join(found['rails'])}")
         shell.console.print(f"peers     port {found['listen_port']}")
         shell.console.print(f"selling   {sells}   free deposit {deposit}")
         if found["chain_fault"]:
@@ -222,9 +248,10 @@ def doctor(shell: Shell) -> None:
     check("config", paths.config.exists(), str(paths.config) if paths.config.exists() else "run `bttnode init`")
     if paths.config.exists():
         settings = load_settings(paths.config)
-        network = load_network(settings.network.profile)
-        vault = settings.network.vault or network.vault
-        check("network", bool(vault), f"{network.name}: vault {vault or 'not configured: cheques cannot settle'}")
+        for name, rail in settings.rail.items():
+            network = load_network(name)
+            vault = rail.vault or network.vault
+            check("rail", bool(vault), f"{network.label}: vault {vault or 'not configured: cheques cannot settle'}")
         for address in settings.node.listen:
             check("port", *_port_is_free(shell, address))
     if paths.keystore.exists():

@@ -183,7 +183,7 @@ class Demo:
     ) -> dict[str, Any]:
         self._await_settled(payer, torrent)
         settled = seeder.cli("settle")
-        transaction = settled.get("transaction")
+        transaction = settled["rails"][0].get("transaction")
         after = self._balances(seeder, payer)
         owes = _account(payer, seeder.address, "payee")
         earns = _account(seeder, payer.address, "payer")

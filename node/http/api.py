@@ -10,21 +10,18 @@
 | POST /v1/torrents/{id}/terms           | change its price limit and budget                       |
 | POST /v1/torrents/{id}/connect         | try a peer                                              |
 | GET  /v1/peers?torrent=ID              | connections, with what each earns or costs              |
-| GET  /v1/accounts                      | who owes whom                                           |
-| GET  /v1/wallet                        | balances and deposit                                    |
-| POST /v1/vault/deposit, /notice, /withdraw | move the deposit                                    |
-| POST /v1/settle                        | cash the cheques we hold                                |
 | POST /v1/shutdown                      | stop the node                                           |
+
+What moves money is in `node.http.money`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel
@@ -32,25 +29,23 @@ from pydantic import BaseModel
 from node import __version__
 from node.daemon import Daemon
 from node.http import models
+from node.http.money import MoneyApi
+from node.http.requests import answer, read_body
 from node.http.server import make_app
 from node.ports.engine import BadTorrentError, PeerStatus, TorrentId, TorrentStatus
-from node.ports.store import Direction, TorrentRecord, utc_day
+from node.ports.store import TorrentRecord
 from node.services.budget import TorrentTerms
-from node.services.history import priced_bytes
-from node.services.settlement import Done
 from node.services.torrents import AddRequest
 from node.services.trades import Trade
-from wallet.errors import WalletError
 
 B = TypeVar("B", bound=BaseModel)
 
 
 class Api:
-    """The handlers. `network` is the profile's name, `stop` asks the process to end."""
+    """The handlers. `stop` asks the process to end."""
 
-    def __init__(self, daemon: Daemon, *, network: str, downloads: Path, stop: Callable[[], None]) -> None:
+    def __init__(self, daemon: Daemon, *, downloads: Path, stop: Callable[[], None]) -> None:
         self._daemon = daemon
-        self._network = network
         self._downloads = downloads
         self._stop = stop
 
@@ -67,13 +62,8 @@ class Api:
                 web.post("/v1/torrents/{id}/terms", self.terms),
                 web.post("/v1/torrents/{id}/connect", self.connect),
                 web.get("/v1/peers", self.peers),
-                web.get("/v1/accounts", self.accounts),
-                web.get("/v1/wallet", self.wallet),
-                web.post("/v1/vault/deposit", self.deposit),
-                web.post("/v1/vault/notice", self.notice),
-                web.post("/v1/vault/withdraw", self.withdraw),
-                web.post("/v1/settle", self.settle),
                 web.post("/v1/shutdown", self.shutdown),
+                *MoneyApi(self._daemon).routes(),
             ]
         )
         return app
@@ -84,11 +74,11 @@ class Api:
         daemon = self._daemon
         statuses = await daemon.torrents.statuses()
         settings = daemon.payments.settings
-        return _answer(
+        return answer(
             models.Status(
                 version=__version__,
                 address=daemon.payments.address.evm,
-                network=self._network,
+                rails=[purse.label for purse in daemon.wallet.purses.values()],
                 listen_port=daemon.engine.listen_port,
                 sells=settings.sell and settings.reserve > 0,
                 reserve_price=settings.reserve,
@@ -110,7 +100,7 @@ class Api:
     # --- torrents ----------------------------------------------------------------------------------------------------
 
     async def add(self, request: web.Request) -> web.Response:
-        body = await _body(request, models.AddBody)
+        body = await read_body(request, models.AddBody)
         if (body.torrent is None) == (body.magnet is None):
             raise BadTorrentError("give either a torrent file or a magnet link")
         try:
@@ -129,10 +119,10 @@ class Api:
                 peers=body.peers,
             )
         )
-        return _answer(await self._torrent(await self._daemon.torrents.status(record.id)))
+        return answer(await self._torrent(await self._daemon.torrents.status(record.id)))
 
     async def torrent(self, request: web.Request) -> web.Response:
-        return _answer(await self._torrent(await self._daemon.torrents.status(self._id(request))))
+        return answer(await self._torrent(await self._daemon.torrents.status(self._id(request))))
 
     async def remove(self, request: web.Request) -> web.Response:
         torrent = self._id(request)
@@ -151,14 +141,14 @@ class Api:
 
     async def terms(self, request: web.Request) -> web.Response:
         torrent = self._id(request)
-        body = await _body(request, models.TermsBody)
+        body = await read_body(request, models.TermsBody)
         record = await self._daemon.torrents.set_terms(torrent, max_price=body.max_price, budget=body.budget)
         self._daemon.payments.set_terms(record.id, TorrentTerms(record.max_price, record.budget))
-        return _answer(await self._torrent(await self._daemon.torrents.status(torrent)))
+        return answer(await self._torrent(await self._daemon.torrents.status(torrent)))
 
     async def connect(self, request: web.Request) -> web.Response:
         torrent = self._id(request)
-        body = await _body(request, models.ConnectBody)
+        body = await read_body(request, models.ConnectBody)
         await self._daemon.torrents.connect(torrent, body.host, body.port)
         return web.json_response({"connecting": f"{body.host}:{body.port}"})
 
@@ -175,115 +165,6 @@ class Api:
             trades = self._daemon.payments.trades.open
             rows += [_peer(peer, trades.get(peer.peer)) for peer in await self._daemon.torrents.peers(torrent)]
         return web.json_response([row.model_dump() for row in rows])
-
-    async def accounts(self, request: web.Request) -> web.Response:
-        return web.json_response([row.model_dump() for row in await self._accounts()])
-
-    async def _accounts(self) -> list[models.Account]:
-        trades = self._daemon.payments.trades
-        rows = []
-        for issued in await self._daemon.store.all_issued():
-            book = trades.buyers.get((issued.rail, issued.payee))
-            owed = max(issued.owed, book.account.owed if book else 0)
-            rows.append(
-                models.Account(
-                    rail=issued.rail,
-                    role="payee",
-                    address=issued.payee.evm,
-                    bytes=await priced_bytes(
-                        self._daemon.store, trades, (issued.rail, issued.payee), Direction.RECEIVED
-                    ),
-                    metered=owed,
-                    cheques=issued.cumulative,
-                    acknowledged=book.account.acknowledged if book else 0,
-                    cashed=0,
-                    unpaid=owed - issued.cumulative,
-                )
-            )
-        for received in await self._daemon.store.all_received():
-            account = trades.sellers.get((received.rail, received.payer))
-            earned = max(received.earned, account.earned if account else 0)
-            rows.append(
-                models.Account(
-                    rail=received.rail,
-                    role="payer",
-                    address=received.payer.evm,
-                    bytes=await priced_bytes(
-                        self._daemon.store, trades, (received.rail, received.payer), Direction.SENT
-                    ),
-                    metered=earned,
-                    cheques=received.cumulative,
-                    acknowledged=received.cumulative,
-                    cashed=received.cashed,
-                    unpaid=max(0, earned - received.cumulative),
-                )
-            )
-        return rows
-
-    # --- money -------------------------------------------------------------------------------------------------------
-
-    async def wallet(self, request: web.Request) -> web.Response:
-        daemon = self._daemon
-        chain, owner = daemon.chain, daemon.payments.address
-        state = await chain.payer_state(owner)
-        accounts = await self._accounts()
-        spent = await daemon.store.spent(utc_day(daemon.payments.now().wall))
-        issued = 0
-        for cheque in await daemon.store.all_issued():
-            issued += max(0, cheque.cumulative - await chain.paid_out(owner, cheque.payee))
-        return _answer(
-            models.Wallet(
-                address=owner.evm,
-                tron=owner.tron,
-                network=self._network,
-                token=chain.rail.token.symbol,
-                native=await chain.native_balance(owner),
-                token_balance=await chain.token_balance(owner),
-                deposit=state.balance,
-                deposit_free=daemon.vault.funds,
-                locked=state.locked,
-                notice=state.notice,
-                notice_until=state.notice_ready_at,
-                issued_uncashed=issued,
-                received_uncashed=sum(a.cheques - a.cashed for a in accounts if a.role == "payer"),
-                spent_total=spent.total,
-                spent_today=spent.today,
-            )
-        )
-
-    async def deposit(self, request: web.Request) -> web.Response:
-        amount = await self._amount(request)
-        return _done(await self._daemon.settlement.deposit(amount, key=_key(request)))
-
-    async def notice(self, request: web.Request) -> web.Response:
-        amount = await self._amount(request)
-        return _done(await self._daemon.settlement.give_notice(amount, key=_key(request)))
-
-    async def withdraw(self, request: web.Request) -> web.Response:
-        return _done(await self._daemon.settlement.withdraw(key=_key(request)))
-
-    async def settle(self, request: web.Request) -> web.Response:
-        body = await _body(request, models.SettleBody)
-        plan = await self._daemon.settlement.plan()
-        answer: dict[str, Any] = {
-            "cheques": [
-                {"payer": c.payer.evm, "cumulative": str(c.cumulative), "uncashed": str(c.uncashed)}
-                for c in plan.cheques
-            ],
-            "value": str(plan.value),
-            "fee": str(plan.fee),
-            "worth_it": plan.worth_it,
-        }
-        if not body.dry_run:
-            done = await self._daemon.settlement.cash(plan)
-            answer["transaction"] = _result(done).model_dump() if done else None
-        return web.json_response(answer)
-
-    async def _amount(self, request: web.Request) -> int:
-        body = await _body(request, models.AmountBody)
-        if body.amount == 0:
-            raise WalletError("the amount is zero")
-        return body.amount
 
     # --- the parts ---------------------------------------------------------------------------------------------------
 
@@ -343,36 +224,3 @@ def _peer(status: PeerStatus, trade: Trade | None) -> models.Peer:
         owed=buyer.counted if buyer else 0,
         reason=trade.last_word.text if trade and trade.last_word else "",
     )
-
-
-def _key(request: web.Request) -> str:
-    """The caller's idempotency key, or a new one: the same key twice is one transaction."""
-    return request.headers.get("Idempotency-Key", secrets.token_hex(16))[:64]
-
-
-def _result(done: Done) -> models.TransactionResult:
-    return models.TransactionResult(
-        hash="0x" + done.receipt.hash.hex(), ok=done.receipt.ok, fee=done.receipt.fee_paid, text=done.intent.call.text
-    )
-
-
-def _done(done: Done) -> web.Response:
-    return _answer(_result(done))
-
-
-def _answer(model: BaseModel) -> web.Response:
-    return web.json_response(model.model_dump())
-
-
-async def _json(request: web.Request) -> dict[str, Any]:
-    try:
-        body = await request.json() if request.can_read_body else {}
-    except (ValueError, RecursionError):  # also a number of too many digits, and too many brackets
-        raise web.HTTPBadRequest(text="the body is not JSON") from None
-    if not isinstance(body, dict):
-        raise web.HTTPBadRequest(text="the body is not a JSON object")
-    return body
-
-
-async def _body(request: web.Request, model: type[B]) -> B:
-    return model.model_validate(await _json(request))

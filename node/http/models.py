@@ -75,11 +75,49 @@ class ConnectBody(Model):
     port: Port
 
 
-class AmountBody(Model):
+class RailBody(Model):
+    """`rail`: the network's name; may be left out where only one is configured."""
+
+    rail: str | None = None
+
+
+class QuotedBody(RailBody):
+    """`dry_run`: only say what it would cost. `max_fee` in the native coin's units."""
+
+    dry_run: bool = False
+    max_fee: Units | None = None
+
+
+class AmountBody(RailBody):
     amount: Units
 
 
-class SettleBody(Model):
+class SendBody(QuotedBody):
+    """`amount` as people write it: "12.5" of the asset, "12.5 BTT", or "100 units"."""
+
+    asset: Annotated[str, Field(min_length=1, max_length=16)]
+    to: Annotated[str, Field(max_length=64)]
+    amount: Annotated[str, Field(max_length=100)]
+
+
+class WrapBody(QuotedBody):
+    amount: Annotated[str, Field(max_length=100)]
+    unwrap: bool = False
+
+
+class KeyBody(QuotedBody):
+    key: Annotated[str, Field(max_length=64)]
+
+
+class AuthoriseBody(KeyBody):
+    """`cap`: what the key may move of the deposit in all, in units of the rail's token."""
+
+    cap: Units
+
+
+class SettleBody(RailBody):
+    """Without a rail: all of them."""
+
     dry_run: bool = False
 
 
@@ -155,7 +193,7 @@ class Account(Model):
 class Status(Model):
     version: str
     address: str
-    network: str
+    rails: list[str]
     listen_port: int
     sells: bool
     reserve_price: Units
@@ -170,26 +208,90 @@ class Status(Model):
     torrents: list[Torrent]
 
 
+class AssetLine(Model):
+    symbol: str
+    decimals: int
+    kind: str
+    contract: str
+    amount: Units
+
+
+class RailWallet(Model):
+    """One rail. Amounts that the chain did not tell are null, and `fault` says why."""
+
+    rail: str
+    label: str
+    chain: str
+    address: str
+    """As this network writes it."""
+    vault: str
+    token: str
+    token_decimals: int
+    assets: list[AssetLine]
+    deposit: Units | None
+    deposit_free: Units | None
+    """What no cheque of ours has claimed."""
+    locked: Units | None
+    notice: Units | None
+    notice_until: int | None
+    cheques_given: Units
+    cheques_held: Units
+    """Received and not cashed yet."""
+    fault: str
+
+
 class Wallet(Model):
     address: str
     tron: str
-    network: str
-    token: str
-    native: Units
-    token_balance: Units
-    deposit: Units
-    deposit_free: Units | None
-    locked: Units
-    notice: Units
-    notice_until: int
-    issued_uncashed: Units
-    received_uncashed: Units
+    rails: list[RailWallet]
     spent_total: Units
     spent_today: Units
 
 
+class HistoryLine(Model):
+    time: int | None
+    kind: str
+    text: str
+    state: str
+    block: int | None
+    transaction: str
+    fee: Units | None
+    link: str
+    reason: str
+
+
+class LimitLine(Model):
+    """A limit by its setting; `limit` null: none is set. `used` null: it is not counted over time."""
+
+    setting: str
+    limit: Units | None
+    used: Units | None
+    symbol: str = "BTT"
+    decimals: int = 18
+
+
+class Quote(Model):
+    """What a transaction would do and cost at most. `work`: gas or energy."""
+
+    rail: str
+    label: str
+    text: str
+    fee: Units
+    fee_symbol: str
+    fee_decimals: int
+    work: int
+    symbol: str
+    decimals: int
+    amount: Units
+    balance: Units
+
+
 class TransactionResult(Model):
+    rail: str
     hash: str
     ok: bool
     fee: Units
+    fee_symbol: str
+    fee_decimals: int
     text: str
+    link: str

@@ -142,28 +142,29 @@ class Settlement:
         digest = hashlib.sha256()
         for cheque in plan.cheques:
             digest.update(cheque.payer.raw + cheque.cumulative.to_bytes(32, "big") + cheque.signature)
-        return await self._do(f"cash:{digest.hexdigest()}", self._cash_call(plan.cheques))
+        return await self.perform(f"cash:{digest.hexdigest()}", self._cash_call(plan.cheques))
 
     async def deposit(self, amount: int, *, key: str) -> Done:
         """Approve if needed, then deposit."""
         if await self._chain.allowance(self._key.address) < amount:
-            await self._do(f"approve:{key}", self._chain.approve(amount))
-        return await self._do(f"deposit:{key}", self._chain.deposit(amount))
+            await self.perform(f"approve:{key}", self._chain.approve(amount))
+        return await self.perform(f"deposit:{key}", self._chain.deposit(amount))
 
     async def give_notice(self, amount: int, *, key: str) -> Done:
-        return await self._do(f"notice:{key}", self._chain.give_notice(amount))
+        return await self.perform(f"notice:{key}", self._chain.give_notice(amount))
 
     async def withdraw(self, *, key: str) -> Done:
-        return await self._do(f"withdraw:{key}", self._chain.withdraw(self._key.address))
+        return await self.perform(f"withdraw:{key}", self._chain.withdraw(self._key.address))
 
     async def send_token(self, to: Address, amount: int, *, key: str) -> Done:
-        return await self._do(f"send:{key}", self._chain.transfer_token(to, amount))
+        return await self.perform(f"send:{key}", self._chain.transfer_token(to, amount))
 
     def _cash_call(self, cheques: Sequence[ReceivedCheque]) -> Call:
         signed = [SignedCheque(self._chain.rail, Cheque(c.payer, c.payee, c.cumulative), c.signature) for c in cheques]
         return self._chain.cash(signed, self._key.address)
 
-    async def _do(self, key: str, call: Call) -> Done:
+    async def perform(self, key: str, call: Call) -> Done:
+        """Take a call to its final receipt; the same key again is the same transaction. Raises as `cash`."""
         async with self._busy:
             intent = await self._outbox.submit(key, call)
             return await self._finish(intent)

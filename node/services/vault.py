@@ -60,6 +60,10 @@ class VaultView:
         """Units of our deposit that no cheque of ours has claimed, on all rails; None = not known."""
         return sum(self._funds.values()) if self._funds else None
 
+    def free(self, rail: str) -> int | None:
+        """`funds` of one rail."""
+        return self._funds.get(rail)
+
     def issued(self, rail: str, amount: int) -> None:
         """We signed `amount` more: it is spoken for."""
         self._issued_since[rail] = self._issued_since.get(rail, 0) + amount

@@ -144,7 +144,7 @@ class Stage:
         chain = NO_CHAIN if self.devnet is None else self.chain
         network = {key: json.dumps(chain[key]) for key in ("token", "vault")}
         network["endpoints"] = json.dumps([chain["url"]])
-        node = StageNode(name, self.folder / name, host, self.folder, {"network": network, **settings})
+        node = StageNode(name, self.folder / name, host, self.folder, {"rail.devnet-bttc": network, **settings})
         self.nodes.append(node)
         return node
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.stage import PRICE, StageNode, host_for, make_file, stage
+from tests.e2e.stage import NO_CHAIN, PRICE, StageNode, host_for, make_file, stage
 from tests.e2e.test_paid_download import torrent_of
 from wallet.amount import MIB, cost
 
@@ -82,8 +82,10 @@ def test_an_amount_that_is_none_is_wrong_usage(node: StageNode, amount: str) -> 
 
 
 def test_without_a_chain_money_commands_say_so_and_the_node_runs(node: StageNode) -> None:
-    refused(node.cli("wallet", "show"), "cannot reach")
+    shown = node.cli("wallet", "show")
+    assert (shown.returncode, shown.stdout.count("cannot reach")) == (0, 1)
     refused(node.cli("vault", "deposit", "5"), "cannot reach")
+    refused(node.cli("wallet", "send", "5 BTT", NO_CHAIN["vault"], "--yes"), "cannot reach")
     assert "cannot reach" in node.get("/v1/status")["chain_fault"]
 
 
@@ -120,8 +122,8 @@ def test_without_a_running_node_commands_say_how_to_start_one(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ('[network]\nprofile = "dogecoin"\n', ("unknown rail 'dogecoin'", "devnet-bttc")),
-        ('[network]\nprofile = "bttc"\n', ("real money", "real_money = true")),
+        ("[rail.dogecoin]\n", ("unknown rail 'dogecoin'", "devnet-bttc")),
+        ("[rail.bttc]\n", ("REAL MONEY", "--real-money")),
         ("[speed]\nmax_prise = 5\n", ("config.toml", "speed.max_prise")),
         ('[speed]\nreserve_price = "cheap"\n', ("speed.reserve_price", "'cheap'")),
         ("[node\n", ("config.toml", "TOML")),

@@ -44,14 +44,14 @@ def test_owed_earned_and_cashed_are_the_same_to_the_unit(tmp_path: Path, worker_
         path = f"/v1/torrents/{name}"
         payer.wait(path, lambda t: t["state"] == "seeding" and t["settled"], "paid and complete")
         assert (payer.home / "downloads" / "f.bin").read_bytes() == data
-        settled = seller.call("POST", "/v1/settle")
+        settled = seller.call("POST", "/v1/settle")["rails"][0]
         owed, earned = payer.account("payee"), seller.account("payer")
         assert 0 < owed["metered"] <= cost(SIZE, PRICE)
         assert owed["metered"] == owed["cheques"] == owed["acknowledged"]
         assert owed["metered"] == earned["metered"] == earned["cheques"] == earned["cashed"]
         assert settled["transaction"]["ok"]
         # Nothing is left to cash, and asking again costs nothing.
-        assert seller.call("POST", "/v1/settle")["cheques"] == []
+        assert seller.call("POST", "/v1/settle")["rails"][0]["cheques"] == []
 
 
 def kill_and_complete(folder: Path, worker: str, victim_name: str, seed: int) -> None:

@@ -113,7 +113,7 @@ def torrent(name: str) -> dict[str, Any]:
 def test_names_of_strangers_are_printed_as_they_are_and_command_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own: dict[str, Any] = {"address": "0x0", "network": "devnet-bttc", "listen_port": 1, "sells": False}
+    own: dict[str, Any] = {"address": "0x0", "rails": ["devnet-bttc"], "listen_port": 1, "sells": False}
     strange = {"chain_fault": HOSTILE, "faults": [HOSTILE], "torrents": [torrent(HOSTILE)]}
     status = {**own, **strange, "reserve_price": "0", "deposit_free": None}
     monkeypatch.setattr(Client, "get", lambda self, path: status)

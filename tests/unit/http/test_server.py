@@ -121,7 +121,7 @@ async def test_an_address_that_cannot_be_used_is_one_line(tmp_path: Path, host: 
 def test_an_amount_goes_through_as_digits(amount: int) -> None:
     body = AmountBody.model_validate({"amount": str(amount)})
     assert body.amount == amount
-    assert body.model_dump() == {"amount": str(amount)}
+    assert body.model_dump() == {"rail": None, "amount": str(amount)}
 
 
 @pytest.mark.parametrize(

@@ -368,6 +368,16 @@ async def test_an_intent_comes_back_as_it_was_saved_in_every_state(store: SqlSto
     assert await store.intent("b") is None
 
 
+async def test_intents_are_listed_newest_first_whatever_became_of_them(store: SqlStore) -> None:
+    for number, key in enumerate("zam"):
+        await store.save_intent(intent(key, NOW + number))
+    await store.save_intent(replace(intent("z", NOW), state=IntentState.FINAL))
+    await store.save_intent(replace(intent("other"), sender=partner(9)))
+    assert [found.key for found in await store.intents(RAIL, ME)] == ["m", "a", "z"]
+    assert [found.key for found in await store.intents(RAIL, ME, since=NOW + 1, limit=1)] == ["m"]
+    assert list(await store.intents("eip155:1", ME)) == []
+
+
 async def test_open_intents_come_oldest_first_and_without_closed_ones(store: SqlStore) -> None:
     for key in ("z", "m", "a"):
         await store.save_intent(intent(key))

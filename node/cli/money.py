@@ -1,0 +1,176 @@
+"""Commands that show or move the user's money: balances, transfers, wrapping, history, limits."""
+
+from __future__ import annotations
+
+import datetime
+import secrets
+import sys
+from typing import Any
+
+import click
+from rich.table import Table
+
+from node.cli.client import CliError
+from node.cli.context import Shell, catches
+from wallet.amount import Token, format_amount, parse_amount
+
+RAIL = click.option("--rail", help="Which of the configured networks; may be left out where there is only one.")
+YES = click.option("--yes", is_flag=True, help="Do not ask.")
+_MAX_FEE = click.option("--max-fee", help="Refuse if the fee could be higher, such as 5 (in the coin that pays fees).")
+_DRY_RUN = click.option("--dry-run", is_flag=True, help="Only show what it would do and cost.")
+
+
+def amount(row: dict[str, Any], key: str, symbol: str = "symbol", decimals: str = "decimals") -> str:
+    """One amount of an answer, with the token the answer names; a dash where it is not known."""
+    return "-" if row[key] is None else format_amount(int(row[key]), Token(row[symbol], row[decimals]))
+
+
+@click.command("balance")
+@click.pass_obj
+@catches
+def balance(shell: Shell) -> None:
+    """What the key holds on every configured network."""
+    found = shell.client.get("/v1/wallet")
+
+    def show() -> None:
+        say = shell.console.print
+        for rail in found["rails"]:
+            say(rail["label"], style="bold")
+            if rail["fault"]:
+                say(f"  {rail['fault']}", style="yellow")
+            for asset in rail["assets"]:
+                say(f"  {amount(asset, 'amount'):32}{asset['contract'] or asset['kind']}")
+            if rail["deposit"] is not None:
+                say(f"  {amount(rail, 'deposit', 'token', 'token_decimals'):32}deposit in the vault {rail['vault']}")
+
+    shell.show(found["rails"], show)
+
+
+@click.command("send")
+@click.argument("amount_text", metavar="AMOUNT")
+@click.argument("to")
+@click.option("--asset", help="Symbol, such as TRX; may be left out where AMOUNT names it: 12.5 TRX in quotes.")
+@RAIL
+@_MAX_FEE
+@_DRY_RUN
+@YES
+@click.pass_obj
+@catches
+def send(
+    shell: Shell, amount_text: str, to: str, asset: str | None, rail: str | None, max_fee: str | None, dry_run: bool,
+    yes: bool,
+) -> None:  # fmt: skip
+    """Send AMOUNT (such as "12.5 BTT") to the address TO. Shows the fee first and asks."""
+    symbol = asset or amount_text.strip().lstrip("0123456789.,_ ")
+    if not symbol or symbol.lower() in ("unit", "units"):
+        raise CliError(f"{amount_text}: of which asset?", 'write "12.5 BTT", or give --asset')
+    body = {"rail": rail, "asset": symbol, "to": to, "amount": amount_text}
+    quoted(shell, "/v1/wallet/send", body, max_fee=max_fee, dry_run=dry_run, yes=yes)
+
+
+def _wrapping(name: str, explain: str, *, unwrap: bool) -> click.Command:
+    @click.command(name, help=explain)
+    @click.argument("amount_text", metavar="AMOUNT")
+    @RAIL
+    @_MAX_FEE
+    @_DRY_RUN
+    @YES
+    @click.pass_obj
+    @catches
+    def command(
+        shell: Shell, amount_text: str, rail: str | None, max_fee: str | None, dry_run: bool, yes: bool
+    ) -> None:
+        body = {"rail": rail, "amount": amount_text, "unwrap": unwrap}
+        quoted(shell, "/v1/wallet/wrap", body, max_fee=max_fee, dry_run=dry_run, yes=yes)
+
+    return command
+
+
+wrap = _wrapping("wrap", "Turn AMOUNT of native coins into their token, one to one (BTT to WBTT).", unwrap=False)
+unwrap = _wrapping("unwrap", "Turn AMOUNT of the token back into native coins.", unwrap=True)
+
+
+def quoted(
+    shell: Shell, path: str, body: dict[str, Any], *, max_fee: str | None = None, dry_run: bool = False, yes: bool
+) -> None:
+    """Quote, ask, do. What is done is bound by the quote: twice its fee, unless the user said otherwise."""
+    quote = shell.client.post(path, {**body, "dry_run": True})
+    native = Token(quote["fee_symbol"], quote["fee_decimals"])
+    if dry_run:
+        shell.show(quote, lambda: _show_quote(shell, quote))
+        return
+    if not yes:
+        if not sys.stdin.isatty():
+            raise CliError("this moves money and nobody can be asked", "--yes if you mean it, --dry-run to look first")
+        _show_quote(shell, quote)
+        click.confirm("Do it?", abort=True, err=True)
+    allowed = parse_amount(max_fee, native) if max_fee else int(quote["fee"]) * 2
+    found = shell.client.post(path, {**body, "max_fee": str(allowed)}, key=secrets.token_hex(16))
+    show_transaction(shell, found)
+
+
+def _show_quote(shell: Shell, quote: dict[str, Any]) -> None:
+    say = shell.console.print
+    say(f"network   {quote['label']}")
+    say(f"          {quote['text']}")
+    if int(quote["amount"]):
+        left = format_amount(int(quote["balance"]) - int(quote["amount"]), Token(quote["symbol"], quote["decimals"]))
+        say(f"balance   {amount(quote, 'balance')}, then {left}")
+    say(f"fee       at most {amount(quote, 'fee', 'fee_symbol', 'fee_decimals')}")
+
+
+def show_transaction(shell: Shell, found: dict[str, Any]) -> None:
+    """A finished transaction, as all commands report it."""
+
+    def show() -> None:
+        fee = amount(found, "fee", "fee_symbol", "fee_decimals")
+        shell.console.print(f"{found['text']}: done, fee {fee}\n{found['link'] or found['hash']}")
+
+    shell.show(found, show)
+
+
+@click.command("history")
+@RAIL
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many lines.")
+@click.pass_obj
+@catches
+def history(shell: Shell, rail: str | None, limit: int) -> None:
+    """Our transactions, and the tokens that came in lately; newest first."""
+    rails = [rail] if rail else [found["rail"] for found in shell.client.get("/v1/wallet")["rails"]]
+    rows = {name: shell.client.get(f"/v1/wallet/history?rail={name}&limit={limit}") for name in rails}
+
+    def show() -> None:
+        say = shell.console.print
+        for name, lines in rows.items():
+            say(name if lines else f"{name}: nothing yet", style="bold")
+            for line in lines:
+                when = f"{datetime.datetime.fromtimestamp(line['time']):%Y-%m-%d %H:%M}" if line["time"] else ""
+                state = line["state"] + (f": {line['reason']}" if line["reason"] else "")
+                say(f"  {when:16}  {line['text']}")
+                block = f", block {line['block']}" if line["block"] else ""
+                say(f"  {'':16}  {state}{block} {line['transaction']}", style="dim")
+
+    shell.show(rows, show)
+
+
+@click.command("limits")
+@click.pass_obj
+@catches
+def limits(shell: Shell) -> None:
+    """What may be spent, by cheque ([speed]) and by transfer ([wallet]), and how much of it is used up."""
+    rows = shell.client.get("/v1/wallet/limits")
+
+    def show() -> None:
+        table = Table("setting", "limit", "used", box=None)
+        for row in rows:
+            limit = "none" if row["limit"] is None else amount(row, "limit")
+            table.add_row(
+                f"{row['setting']} ({row['symbol']})", limit, "" if row["used"] is None else amount(row, "used")
+            )
+        shell.console.print(table)
+        shell.console.print("change them in config.toml, then start the node again")
+
+    shell.show(rows, show)
+
+
+COMMANDS = (balance, send, wrap, unwrap, history, limits)

@@ -1,0 +1,335 @@
+"""The money half of the local API: wallet, deposit, cheques.
+
+| method and path                          | does                                                               |
+|------------------------------------------|--------------------------------------------------------------------|
+| GET  /v1/accounts                        | who owes whom                                                      |
+| GET  /v1/wallet                          | balances and deposits, rail by rail                                |
+| GET  /v1/wallet/history?rail=&limit=     | our transactions and what came in                                  |
+| GET  /v1/wallet/limits                   | the limits on spending, and what is used up                        |
+| POST /v1/wallet/send                     | a transfer of any asset; with `dry_run` only what it would cost    |
+| POST /v1/wallet/wrap                     | native coins to their token and back                               |
+| POST /v1/vault/{deposit,notice,withdraw} | move the deposit                                                   |
+| POST /v1/vault/{authorise,revoke}        | what another key may sign on our deposit                           |
+| POST /v1/settle                          | cash the cheques we hold                                           |
+
+Where several rails are configured, a request that moves money names its `rail`. An `Idempotency-Key` makes a repeated
+request the same transaction.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import asdict
+from typing import Any
+
+from aiohttp import web
+
+from node.daemon import Daemon
+from node.http import models
+from node.http.requests import answer, read_body
+from node.ports.store import Direction, utc_day
+from node.services.history import priced_bytes
+from node.services.settlement import Done, Settlement
+from node.services.wallet import Balances, Purse, Quote
+from wallet.address import Address
+from wallet.amount import parse_amount
+from wallet.chains.base import Call
+from wallet.errors import WalletError
+from wallet.spending import spent_on_day
+
+DEFAULT_HISTORY = 50
+
+
+class MoneyApi:
+    """The handlers."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/v1/accounts", self.accounts),
+            web.get("/v1/wallet", self.wallet),
+            web.get("/v1/wallet/history", self.history),
+            web.get("/v1/wallet/limits", self.limits),
+            web.post("/v1/wallet/send", self.send),
+            web.post("/v1/wallet/wrap", self.wrap),
+            web.post("/v1/vault/deposit", self.deposit),
+            web.post("/v1/vault/notice", self.notice),
+            web.post("/v1/vault/withdraw", self.withdraw),
+            web.post("/v1/vault/authorise", self.authorise),
+            web.post("/v1/vault/revoke", self.revoke),
+            web.post("/v1/settle", self.settle),
+        ]
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    async def accounts(self, request: web.Request) -> web.Response:
+        return web.json_response([row.model_dump() for row in await self._accounts()])
+
+    async def wallet(self, request: web.Request) -> web.Response:
+        daemon = self._daemon
+        accounts = await self._accounts()
+        spent = await daemon.store.spent(utc_day(daemon.payments.now().wall))
+        own = daemon.wallet.own
+        return answer(
+            models.Wallet(
+                address=own.evm,
+                tron=own.tron,
+                rails=[await self._rail(found, accounts) for found in await daemon.wallet.balances()],
+                spent_total=spent.total,
+                spent_today=spent.today,
+            )
+        )
+
+    async def history(self, request: web.Request) -> web.Response:
+        limit = request.query.get("limit", str(DEFAULT_HISTORY))
+        if not limit.isascii() or not limit.isdecimal() or len(limit) > 6:
+            raise WalletError("limit: expected a whole number")
+        lines = await self._daemon.wallet.history(request.query.get("rail"), limit=int(limit))
+        return web.json_response([models.HistoryLine(**asdict(line)).model_dump() for line in lines])
+
+    async def limits(self, request: web.Request) -> web.Response:
+        daemon = self._daemon
+        caps, today = daemon.wallet.cheque_limits, await daemon.wallet.left_today()
+        spent = await daemon.store.spent(utc_day(daemon.payments.now().wall))
+        rows = [
+            models.LimitLine(setting="speed.per_torrent", limit=caps.per_torrent, used=None),
+            models.LimitLine(setting="speed.per_day", limit=caps.per_day, used=spent.today),
+            models.LimitLine(setting="speed.total", limit=caps.total, used=spent.total),
+        ]
+        tokens = {a.token.symbol: a.token for p in daemon.wallet.purses.values() for a in p.holdings.assets}
+        bounds = daemon.wallet.limits
+        for symbol, token in tokens.items():
+            both = (
+                ("wallet.per_transfer", bounds.per_transfer.get(symbol), None),
+                ("wallet.per_day", bounds.per_day.get(symbol), spent_on_day(symbol, today)),
+            )
+            rows += [
+                models.LimitLine(setting=name, limit=limit, used=used, symbol=symbol, decimals=token.decimals)
+                for name, limit, used in both
+            ]
+        return web.json_response([row.model_dump() for row in rows])
+
+    # --- transfers ---------------------------------------------------------------------------------------------------
+
+    async def send(self, request: web.Request) -> web.Response:
+        body = await read_body(request, models.SendBody)
+        wallet = self._daemon.wallet
+        asset = wallet.asset(body.rail, body.asset)
+        quote = await wallet.quote_transfer(body.rail, body.asset, body.to, parse_amount(body.amount, asset.token))
+        return await self._perform(request, quote, body)
+
+    async def wrap(self, request: web.Request) -> web.Response:
+        body = await read_body(request, models.WrapBody)
+        wallet = self._daemon.wallet
+        token = wallet.purse(body.rail).chain.native
+        quote = await wallet.quote_wrap(body.rail, parse_amount(body.amount, token), unwrap=body.unwrap)
+        return await self._perform(request, quote, body)
+
+    async def _perform(self, request: web.Request, quote: Quote, body: models.QuotedBody) -> web.Response:
+        if body.dry_run:
+            return answer(_quote(quote))
+        done = await self._daemon.wallet.perform(quote, key=_key(request), max_fee=body.max_fee)
+        return answer(_result(done, quote.purse))
+
+    # --- the deposit -------------------------------------------------------------------------------------------------
+
+    async def deposit(self, request: web.Request) -> web.Response:
+        body = await read_body(request, models.AmountBody)
+        settlement, purse = self._settlement(body.rail)
+        return answer(_result(await settlement.deposit(_some(body.amount), key=_key(request)), purse))
+
+    async def notice(self, request: web.Request) -> web.Response:
+        body = await read_body(request, models.AmountBody)
+        settlement, purse = self._settlement(body.rail)
+        return answer(_result(await settlement.give_notice(_some(body.amount), key=_key(request)), purse))
+
+    async def withdraw(self, request: web.Request) -> web.Response:
+        body = await read_body(request, models.RailBody)
+        settlement, purse = self._settlement(body.rail)
+        return answer(_result(await settlement.withdraw(key=_key(request)), purse))
+
+    async def authorise(self, request: web.Request) -> web.Response:
+        body = await read_body(request, models.AuthoriseBody)
+        _, purse = self._settlement(body.rail)
+        return await self._call(request, purse, purse.chain.authorise(Address.parse(body.key), body.cap), body)
+
+    async def revoke(self, request: web.Request) -> web.Response:
+        body = await read_body(request, models.KeyBody)
+        _, purse = self._settlement(body.rail)
+        return await self._call(request, purse, purse.chain.revoke(Address.parse(body.key)), body)
+
+    async def _call(self, request: web.Request, purse: Purse, call: Call, body: models.QuotedBody) -> web.Response:
+        """A call that moves nothing out of the wallet by itself."""
+        fee = await purse.chain.estimate(call, self._daemon.wallet.own)
+        if body.dry_run:
+            return answer(_fee_only(purse, call, fee.total))
+        return answer(_result(await purse.perform(f"vault:{_key(request)}", call), purse))
+
+    # --- cheques -----------------------------------------------------------------------------------------------------
+
+    async def settle(self, request: web.Request) -> web.Response:
+        body = await read_body(request, models.SettleBody)
+        names = [self._daemon.wallet.purse(body.rail).name] if body.rail else list(self._daemon.settlements)
+        return web.json_response({"rails": [await self._settle(name, dry_run=body.dry_run) for name in names]})
+
+    async def _settle(self, name: str, *, dry_run: bool) -> dict[str, Any]:
+        settlement, purse = self._settlement(name)
+        plan = await settlement.plan()
+        found: dict[str, Any] = {
+            "rail": name,
+            "cheques": [
+                {"payer": c.payer.evm, "cumulative": str(c.cumulative), "uncashed": str(c.uncashed)}
+                for c in plan.cheques
+            ],
+            "value": str(plan.value),
+            "fee": str(plan.fee),
+            "fee_symbol": purse.chain.native.symbol,
+            "fee_decimals": purse.chain.native.decimals,
+            "worth_it": plan.worth_it,
+        }
+        if not dry_run:
+            done = await settlement.cash(plan)
+            found["transaction"] = _result(done, purse).model_dump() if done else None
+        return found
+
+    # --- the parts ---------------------------------------------------------------------------------------------------
+
+    def _settlement(self, rail: str | None) -> tuple[Settlement, Purse]:
+        purse = self._daemon.wallet.purse(rail)
+        return self._daemon.settlements[purse.name], purse
+
+    async def _rail(self, found: Balances, accounts: list[models.Account]) -> models.RailWallet:
+        daemon, purse = self._daemon, found.purse
+        chain = purse.chain
+        rail = chain.rail.id
+        here = [account for account in accounts if account.rail == rail]
+        state = found.deposit
+        return models.RailWallet(
+            rail=purse.name,
+            label=purse.label,
+            chain=rail,
+            address=chain.name(daemon.wallet.own),
+            vault=chain.name(chain.rail.vault),
+            token=chain.rail.token.symbol,
+            token_decimals=chain.rail.token.decimals,
+            assets=[
+                models.AssetLine(
+                    symbol=asset.token.symbol,
+                    decimals=asset.token.decimals,
+                    kind=asset.kind.value,
+                    contract="" if asset.contract is None else chain.name(asset.contract),
+                    amount=amount,
+                )
+                for asset, amount in found.amounts
+            ],
+            deposit=state.balance if state else None,
+            deposit_free=daemon.vault.free(rail),
+            locked=state.locked if state else None,
+            notice=state.notice if state else None,
+            notice_until=state.notice_ready_at if state else None,
+            cheques_given=sum(a.cheques for a in here if a.role == "payee"),
+            cheques_held=sum(a.cheques - a.cashed for a in here if a.role == "payer"),
+            fault=found.fault,
+        )
+
+    async def _accounts(self) -> list[models.Account]:
+        trades = self._daemon.payments.trades
+        rows = []
+        for issued in await self._daemon.store.all_issued():
+            book = trades.buyers.get((issued.rail, issued.payee))
+            owed = max(issued.owed, book.account.owed if book else 0)
+            rows.append(
+                models.Account(
+                    rail=issued.rail,
+                    role="payee",
+                    address=issued.payee.evm,
+                    bytes=await priced_bytes(
+                        self._daemon.store, trades, (issued.rail, issued.payee), Direction.RECEIVED
+                    ),
+                    metered=owed,
+                    cheques=issued.cumulative,
+                    acknowledged=book.account.acknowledged if book else 0,
+                    cashed=0,
+                    unpaid=owed - issued.cumulative,
+                )
+            )
+        for received in await self._daemon.store.all_received():
+            account = trades.sellers.get((received.rail, received.payer))
+            earned = max(received.earned, account.earned if account else 0)
+            rows.append(
+                models.Account(
+                    rail=received.rail,
+                    role="payer",
+                    address=received.payer.evm,
+                    bytes=await priced_bytes(
+                        self._daemon.store, trades, (received.rail, received.payer), Direction.SENT
+                    ),
+                    metered=earned,
+                    cheques=received.cumulative,
+                    acknowledged=received.cumulative,
+                    cashed=received.cashed,
+                    unpaid=max(0, earned - received.cumulative),
+                )
+            )
+        return rows
+
+
+def _some(amount: int) -> int:
+    if amount == 0:
+        raise WalletError("the amount is zero")
+    return amount
+
+
+def _key(request: web.Request) -> str:
+    """The caller's idempotency key, or a new one: the same key twice is one transaction."""
+    return request.headers.get("Idempotency-Key", secrets.token_hex(16))[:64]
+
+
+def _quote(quote: Quote) -> models.Quote:
+    native, token = quote.purse.chain.native, quote.asset.token
+    return models.Quote(
+        rail=quote.purse.name,
+        label=quote.purse.label,
+        text=quote.call.text,
+        fee=quote.fee.total,
+        fee_symbol=native.symbol,
+        fee_decimals=native.decimals,
+        work=quote.fee.limit,
+        symbol=token.symbol,
+        decimals=token.decimals,
+        amount=quote.amount,
+        balance=quote.balance,
+    )
+
+
+def _fee_only(purse: Purse, call: Call, fee: int) -> models.Quote:
+    native = purse.chain.native
+    return models.Quote(
+        rail=purse.name,
+        label=purse.label,
+        text=call.text,
+        fee=fee,
+        fee_symbol=native.symbol,
+        fee_decimals=native.decimals,
+        work=0,
+        symbol=native.symbol,
+        decimals=native.decimals,
+        amount=0,
+        balance=0,
+    )
+
+
+def _result(done: Done, purse: Purse) -> models.TransactionResult:
+    native, transaction = purse.chain.native, done.receipt.hash.hex()
+    return models.TransactionResult(
+        rail=purse.name,
+        hash=transaction if purse.chain.rail.id.startswith("tron:") else f"0x{transaction}",
+        ok=done.receipt.ok,
+        fee=done.receipt.fee_paid,
+        fee_symbol=native.symbol,
+        fee_decimals=native.decimals,
+        text=done.intent.call.text,
+        link=purse.link(transaction),
+    )
