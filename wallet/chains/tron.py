@@ -3,8 +3,9 @@
 Theory
 ------
 There is no nonce. What keeps a transaction from taking effect twice is its id, and what ends it is its expiry. So the
-expiry must be told by the clock that judges it: it counts from the head block's time, and this machine's clock is only
-compared with it. The reference block is a solidified one, which no fork and no server that lags a little lacks.
+expiry must be told by the clock that judges it: it counts from the head block's time, or from the server's where no
+block was made for a while, as on an idle devnet. This machine's clock is only compared with it. The reference block is
+a solidified one, which no fork and no server that lags a little lacks.
 
 Figures that belong together (a receipt and its block, a balance and a head) are asked at one server. Whether a
 transaction is void is asked at every server, and one that has not seen its expiry pass, or knows its id, is enough to
@@ -67,6 +68,8 @@ PRICES_FOR = 60.0
 MAX_BLOCKS = 2_000_000
 """Blocks for which `events` may be asked in one call."""
 MS = 1000
+LONGEST_PAUSE = 12 * 3600 * MS
+"""How long ago the newest block may be; the network takes nothing that expires more than a day after it."""
 _SAME_HEAD_TRIES = 3
 
 T = TypeVar("T")
@@ -144,6 +147,18 @@ class TronChain(VaultCalls):
     async def head(self) -> Block:
         head = await self._servers.ask("the head", lambda server: server.latest())
         return Block(head.number, head.id, head.time // MS)
+
+    async def final(self, number: int | None = None) -> Block:
+        async def question(server: TronServer) -> Head:
+            solid = await server.solid()
+            if number is None or number >= solid.number:
+                return solid
+            if (older := await server.head(number)) is None:
+                raise ChainAnswerError(f"{server.host} has no block {number}")
+            return older
+
+        found = await self._servers.ask("a final block", question)
+        return Block(found.number, found.id, found.time // MS)
 
     async def balance(self, asset: Asset, owner: Address) -> int:
         if asset.contract is not None:
@@ -257,13 +272,14 @@ class TronChain(VaultCalls):
     async def prepare(self, call: Call, sender: Address, nonce: int, fee: Fee) -> UnsignedTx:
         self._bounded(fee)
 
-        async def question(server: TronServer) -> tuple[Head, Head]:
-            return await server.latest(), await server.solid()
+        async def question(server: TronServer) -> tuple[Head, Head, int]:
+            solid, head = await server.solid(), await server.latest()
+            return solid, head, max(head.time, min(server.date * MS, head.time + LONGEST_PAUSE))
 
-        head, solid = await self._servers.ask("its newest blocks", question)
+        solid, head, now = await self._servers.ask("its newest blocks", question)
         self._compare_clocks(head)
         self._last_timestamp = max(int(self._wall() * MS), self._last_timestamp + 1)
-        expiration = head.time + self._settings.expiration * MS
+        expiration = now + self._settings.expiration * MS
         anchor = Anchor.at(solid.id, expiration=expiration, timestamp=self._last_timestamp)
         return UnsignedTx(call, sender, 0, fee, anchor.pack())
 

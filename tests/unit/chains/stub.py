@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -54,10 +54,13 @@ class RpcFault:
         self.error = {"code": code, "message": message} | ({} if data is None else {"data": data})
 
 
+S = TypeVar("S", bound=Stub)
+
+
 @asynccontextmanager
-async def serve(stub: Stub) -> AsyncIterator[Stub]:
+async def serve(stub: S) -> AsyncIterator[S]:
     app = web.Application()
-    app.router.add_post("/{path:.*}", stub.handle)
+    app.router.add_route("*", "/{path:.*}", stub.handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
