@@ -23,7 +23,7 @@ from wallet.errors import ChequeError
 from wallet.keys import SIGNATURE_BYTES
 
 MAX_WIRE = 1024
-"""Bytes of one cheque; Go's encoder makes at most 377."""
+"""Bytes of one cheque; Go's encoder makes at most 367."""
 _ADDRESS = re.compile(r"0[xX]([0-9a-fA-F]{40})\Z")
 
 

@@ -2,51 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pytest
 
-from wallet.address import Address
+from tests.unit.btfs.support import FACTORY, HONEST, HOST, ISSUER, VAULT, WBTT, Scripted
 from wallet.btfs.chain import BtfsVaults, paid
 from wallet.btfs.errors import BrokenVaultError
 from wallet.btfs.receiver import VaultFacts
-from wallet.chains.abi import selector
 from wallet.chains.assets import TokenTransfer
-from wallet.chains.base import Block, ChainError, ChainUnreachableError, Receipt, RevertedError
+from wallet.chains.base import ChainError, ChainUnreachableError, Receipt, RevertedError
 from wallet.cheque import BtfsCheque
 from wallet.digests import word
 
-FACTORY, WBTT, TOKEN, VAULT, HOST, ISSUER = (Address(bytes((number,)) * 20) for number in range(1, 7))
 CHEQUE = BtfsCheque(VAULT, HOST, 5)
-HONEST: Mapping[str, bytes | Exception] = {
-    "deployedContracts(address)": word(1),
-    "issuer()": word(ISSUER),
-    "token()": word(WBTT),
-    "bounced()": word(0),
-    "totalbalance()": word(10),
-    "totalbalanceOf(address)": word(20),
-    "balanceOf(address)": word(10),
-    "paidOut(address)": word(3),
-    "multiTokensPaidOut(address,address)": word(4),
-}
-
-
-class Scripted:
-    """A `Reader` whose contracts answer by function, whoever is asked."""
-
-    def __init__(self, answers: Mapping[str, bytes | Exception]) -> None:
-        self._answers = {selector(signature): answer for signature, answer in answers.items()}
-        self.blocks: set[int] = set()
-
-    async def head(self) -> Block:
-        return Block(77, bytes(32), 0)
-
-    async def call(self, to: Address, data: bytes, block: int, /) -> bytes:
-        self.blocks.add(block)
-        answer = self._answers[data[:4]]
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
 
 
 def with_answer(signature: str, answer: bytes | Exception) -> BtfsVaults:
