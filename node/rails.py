@@ -14,6 +14,7 @@ from wallet.amount import Token, parse_amount
 from wallet.chains.assets import Asset, AssetKind
 from wallet.chains.base import ChainAdapter
 from wallet.chains.evm import EvmChain, EvmSettings
+from wallet.chains.tron import TronChain, TronSettings
 from wallet.cheque import Rail
 from wallet.spending import Holdings, TransferLimits
 
@@ -114,10 +115,23 @@ def _adapter(network: Network, chosen: RailSettings, rail: Rail, token: Address)
     if not endpoints:
         raise ConfigError(f"no endpoint is known for {network.name}: set [rail.{network.name}] endpoints")
     max_fee, _ = read_amounts(network, chosen)
+    native = Token(network.native, network.native_decimals)
+    if network.is_tron:
+        return TronChain(
+            TronSettings(
+                rail=rail,
+                native=native,
+                token=token,
+                endpoints=endpoints,
+                api_key=chosen.api_key,
+                timeout=chosen.timeout,
+                max_fee=max_fee,
+            )
+        )
     return EvmChain(
         EvmSettings(
             rail=rail,
-            native=Token(network.native, network.native_decimals),
+            native=native,
             token=token,
             endpoints=endpoints,
             finality=network.finality,
