@@ -33,8 +33,15 @@ from wallet.keys import PrivateKey
 DEPLOYER_SUN = 10**10 * TRX
 """The faucet lives on it."""
 BTTOLD = Asset(
-    number=1_002_000, owner=DEPLOYER, name=b"BitTorrentOld", abbreviation=b"BTTOLD", supply=10**12 * 10**6, decimals=6
+    number=1_002_000,
+    owner=DEPLOYER,
+    name=b"BitTorrentOld",
+    abbreviation=b"BTTOLD",
+    supply=10**12 * 10**6,
+    decimals=6,
+    url=b"https://bt.io",
 )
+"""As on the main network: its number, its decimals, and 1 of it for 1000 BTT."""
 FEE_LIMIT = 15_000 * TRX
 DEPLOY_ENERGY = 10_000_000
 """The deployer's own share for its contracts' callers; they pay it all, so it is never used."""
