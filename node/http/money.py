@@ -191,7 +191,7 @@ class MoneyApi:
         }
         if not dry_run:
             done = await settlement.cash(plan)
-            found["transaction"] = _result(done, purse).model_dump() if done else None
+            found["transaction"] = _result(done[-1], purse).model_dump() if done else None
         return found
 
     # --- the parts ---------------------------------------------------------------------------------------------------
