@@ -12,8 +12,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from node.demo.bill import report
 from node.demo.processes import DemoError
-from node.demo.run import Demo, report, stopping
+from node.demo.run import Demo, stopping
 
 DEFAULT_SIZE = 256 << 20
 CHUNK = 1 << 20

@@ -138,7 +138,12 @@ class Node:
         self.process = Process.start(self.name, ["node.cli", "--home", str(self.home), "--json", "up"], folder)
 
     @property
-    def peer_port(self) -> int:
+    def running(self) -> Process:
+        """Raises `RuntimeError` before `up`."""
         if self.process is None:
             raise RuntimeError("not up")
-        return int(self.process.ready["port"])
+        return self.process
+
+    @property
+    def peer_port(self) -> int:
+        return int(self.running.ready["port"])

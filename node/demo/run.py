@@ -1,4 +1,4 @@
-"""The demo's story: a seeder who sells, a leecher who pays, a leecher who does not, one chain, one tracker."""
+"""The demo's story: a seeder who sells, two leechers who pay, one on each rail, and one who does not pay."""
 
 from __future__ import annotations
 
@@ -8,30 +8,45 @@ import json
 import shutil
 import time
 import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
-from rich.table import Table
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from node.demo.books import Books
 from node.demo.processes import DemoError, Node, Process
-from wallet.amount import BTT, format_amount, format_price, format_size, parse_amount, parse_price
-from wallet.chains.abi import call_data
+from node.demo.rails import DemoRail
+from wallet.address import Address
+from wallet.amount import format_amount, format_price, format_size, parse_amount, parse_price
 
 PRICE = parse_price("2000 BTT/GiB")
 BUDGET = parse_amount("20000 BTT")
 DEPOSIT = parse_amount("50000 BTT")
+RAILS = ("bttc", "tron")
 CONTENTION_SECONDS = 12
-"""The seeder's capacity is set so that both downloads together take about this long: without contention, priority
-would have nothing to decide."""
+"""The seeder's capacity is set so that all downloads together take about this long: without contention, priority would
+have nothing to decide."""
 MIN_CAPACITY = 20_000_000
 POLL = 0.1
 TIMEOUT = 1800.0
 SETTLE_TIMEOUT = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """A leecher who pays, the rail it pays on, and the balances before the download."""
+
+    node: Node
+    rail: DemoRail
+    seller_before: int
+    deposit_before: int
+
+    @property
+    def address(self) -> Address:
+        return Address.parse(self.node.address)
 
 
 @dataclass(slots=True)
@@ -42,8 +57,8 @@ class Demo:
     folder: Path
     console: Console
     processes: list[Process] = field(default_factory=list)
-    nodes: list[Node] = field(default_factory=list)
-    chain: dict[str, Any] = field(default_factory=dict)
+    rails: dict[str, DemoRail] = field(default_factory=dict)
+    tracker: str = ""
 
     def run(self) -> dict[str, Any]:
         """Returns the report; its `reconciled` says whether all is well. Raises `DemoError`."""
@@ -51,26 +66,21 @@ class Demo:
         if size == 0:
             raise DemoError(f"{self.file} is empty: there is nothing to sell")
         self._check_space(size)
-        say = self.console.print
-        say(f"file       {self.file} ({format_size(size)})")
+        self.console.print(f"file       {self.file} ({format_size(size)})")
         digest = _sha256(self.file)
-        say(f"sha-256    {digest}")
+        self.console.print(f"sha-256    {digest}")
         self._start_services()
-        seeder = self._node("seeder", 2, sell=True, buy=False, upload=max(MIN_CAPACITY, 2 * size // CONTENTION_SECONDS))
-        payer = self._node("payer", 3, sell=False, buy=True)
-        free = self._node("free", 4, sell=False, buy=False)
-        for node in (seeder, payer):
-            self._fund(node)
-        for node in (seeder, payer, free):
+        capacity = max(MIN_CAPACITY, (1 + len(RAILS)) * size // CONTENTION_SECONDS)
+        seeder = self._node("seeder", 2, RAILS, sell=True, buy=False, upload=capacity)
+        leechers = [self._node(f"payer-{short}", 3 + i, (short,), buy=True) for i, short in enumerate(RAILS)]
+        free = self._node("free", 3 + len(RAILS), RAILS, buy=False)
+        for node in (seeder, *leechers, free):
             node.up(self.folder)
-            if node.process:
-                self.processes.append(node.process)
-        say(f"contracts  token {self.chain['token']}, vault {self.chain['vault']}")
-        payer.cli("vault", "deposit", f"{DEPOSIT} units")
-        before = self._balances(seeder, payer)
+            self.processes.append(node.running)
+        payers = [self._deposit(node, seeder, short) for node, short in zip(leechers, RAILS, strict=True)]
         torrent = self._seed(seeder)
-        seconds = self._race(payer, free, torrent)
-        return self._reckon(digest, torrent, seeder, payer, free, before, seconds)
+        seconds = self._race(seeder, [*leechers, free], torrent)
+        return self._reckon(digest, torrent, seeder, payers, free, seconds)
 
     def stop(self) -> None:
         for process in reversed(self.processes):
@@ -79,7 +89,7 @@ class Demo:
     # --- setting the stage -------------------------------------------------------------------------------------------
 
     def _check_space(self, size: int) -> None:
-        needed = 3 * size + (256 << 20)
+        needed = (2 + len(RAILS)) * size + (256 << 20)
         free = shutil.disk_usage(self.folder).free
         if free < needed:
             raise DemoError(
@@ -88,18 +98,20 @@ class Demo:
             )
 
     def _start_services(self) -> None:
-        devnet = Process.start(
-            "devnet", ["node.devnet", "--data-dir", str(self.folder / "devnet"), "--port", "0"], self.folder
-        )
-        self.processes.append(devnet)
-        self.chain = devnet.ready
+        for short in RAILS:
+            rail = DemoRail.start(short, self.folder)
+            self.processes.append(rail.process)
+            self.rails[short] = rail
+            found = rail.process.ready
+            self.console.print(f"{short:11}{found['url']}, vault {found['vault']}")
         tracker = Process.start("tracker", ["node.tracker", "--port", "0"], self.folder)
         self.processes.append(tracker)
-        (self.folder / "deployment.json").write_text(json.dumps(self.chain))
-        self.console.print(f"chain      {self.chain['url']} (chain id {self.chain['chain_id']})")
-        self.console.print(f"tracker    {tracker.ready['url']}")
+        self.tracker = tracker.ready["url"]
+        self.console.print(f"tracker    {self.tracker}")
 
-    def _node(self, name: str, number: int, *, sell: bool, buy: bool, upload: int = 0) -> Node:
+    def _node(
+        self, name: str, number: int, rails: tuple[str, ...], *, sell: bool = False, buy: bool, upload: int = 0
+    ) -> Node:
         node = Node(name, self.folder / name)
         host = f"127.0.0.{number}"
         settings = {
@@ -114,47 +126,52 @@ class Demo:
         }
         made = node.cli(
             "init",
-            *("--deployment", str(self.folder / "deployment.json"), "--listen", f"{host}:0", "--api-port", "0"),
+            *(argument for short in rails for argument in ("--deployment", str(self._deployment(short)))),
+            *("--listen", f"{host}:0", "--api-port", "0"),
             *("--upload-limit", str(upload), "--reserve-price", format_price(PRICE)),
             *(argument for key, value in settings.items() for argument in ("--set", f"{key}={value}")),
         )
         node.address = made["address"]
-        self.nodes.append(node)
+        for short in rails:
+            self.rails[short].fund(Address.parse(node.address))
         return node
 
-    def _fund(self, node: Node) -> None:
-        self._rpc("bttnode_faucet", [node.address])
+    def _deployment(self, short: str) -> Path:
+        return self.rails[short].deployment(self.folder)
+
+    def _deposit(self, node: Node, seeder: Node, short: str) -> Payer:
+        rail = self.rails[short]
+        node.cli("vault", "deposit", f"{DEPOSIT} units")
+        payer, seller = Address.parse(node.address), Address.parse(seeder.address)
+        return Payer(node, rail, rail.wallet(seller), rail.deposit(payer))
 
     def _seed(self, seeder: Node) -> str:
-        tracker = self.processes[1].ready["url"]
         torrent = self.folder / "demo.torrent"
-        made = seeder.cli("create", str(self.file.absolute()), "-o", str(torrent), "--tracker", tracker)
+        made = seeder.cli("create", str(self.file.absolute()), "-o", str(torrent), "--tracker", self.tracker)
         seeder.cli("add", str(torrent), "--seed", "-o", str(self.file.absolute().parent))
         return str(made["id"])
 
     # --- the race ----------------------------------------------------------------------------------------------------
 
-    def _race(self, payer: Node, free: Node, torrent: str) -> dict[str, float]:
-        file = str(self.folder / "demo.torrent")
-        seeder = f"127.0.0.2:{self.nodes[0].peer_port}"
+    def _race(self, seeder: Node, leechers: list[Node], torrent: str) -> dict[str, float]:
+        """Seconds until each leecher has the whole file."""
+        file, peer = str(self.folder / "demo.torrent"), f"127.0.0.2:{seeder.peer_port}"
         started = time.monotonic()
-        payer.cli(
-            *("add", file, "--max-price", format_price(2 * PRICE), "--budget", f"{BUDGET} units", "--peer", seeder)
-        )
-        free.cli("add", file, "--peer", seeder)
+        for node in leechers:
+            terms = (
+                () if node.name == "free" else ("--max-price", format_price(2 * PRICE), "--budget", f"{BUDGET} units")
+            )
+            node.cli("add", file, *terms, "--peer", peer)
         seconds: dict[str, float] = {}
-        columns = (TextColumn("{task.description:8}"), BarColumn(), DownloadColumn(binary_units=True))
+        columns = (TextColumn("{task.description:10}"), BarColumn(), DownloadColumn(binary_units=True))
         with Progress(*columns, TransferSpeedColumn(), TextColumn("{task.fields[note]}"), console=self.console) as bars:
-            tasks: dict[str, TaskID] = {
-                node.name: bars.add_task(node.name, total=self.file.stat().st_size, note="") for node in (payer, free)
-            }
+            size = self.file.stat().st_size
+            tasks = {node.name: bars.add_task(node.name, total=size, note="") for node in leechers}
             while len(seconds) < len(tasks):
-                for node in (payer, free):
+                for node in (node for node in leechers if node.name not in seconds):
                     self._check_processes()
-                    if node.name in seconds:
-                        continue
                     found = _api(node, f"/v1/torrents/{torrent}")
-                    note = f"paid {format_amount(int(found['spent']))}" if node is payer else "pays nothing"
+                    note = f"paid {format_amount(int(found['spent']))}" if node.name != "free" else "pays nothing"
                     bars.update(tasks[node.name], completed=found["done_bytes"], note=note)
                     if found["state"] == "error":
                         raise DemoError(f"{node.name}: {found['error']}")
@@ -172,56 +189,62 @@ class Demo:
     # --- the reckoning -----------------------------------------------------------------------------------------------
 
     def _reckon(
-        self,
-        digest: str,
-        torrent: str,
-        seeder: Node,
-        payer: Node,
-        free: Node,
-        before: tuple[int, int],
-        seconds: dict[str, float],
+        self, digest: str, torrent: str, seeder: Node, payers: list[Payer], free: Node, seconds: Mapping[str, float]
     ) -> dict[str, Any]:
-        self._await_settled(payer, torrent)
-        settled = seeder.cli("settle")
-        transaction = settled["rails"][0].get("transaction")
-        after = self._balances(seeder, payer)
-        owes = _account(payer, seeder.address, "payee")
-        earns = _account(seeder, payer.address, "payer")
+        for payer in payers:
+            self._await_settled(payer.node, torrent)
+        settled = {row["rail"]: row for row in seeder.cli("settle")["rails"]}
+        rows = [self._row(digest, seeder, payer, settled[payer.rail.network]) for payer in payers]
+        faults = [f"{row['payer']}: {fault}" for row in rows for fault in row["faults"]]
+        copy = self._copy(free)
+        if copy != digest:
+            faults.append("the copy of free differs from the file")
+        return {
+            "file": str(self.file),
+            "file_sha256": digest,
+            "price_per_mib": str(PRICE),
+            "rails": rows,
+            "free_copy": copy,
+            "seconds": dict(seconds),
+            "reconciled": not faults,
+            "faults": faults,
+        }
+
+    def _row(self, digest: str, seeder: Node, payer: Payer, settled: dict[str, Any]) -> dict[str, Any]:
+        """One payer's books against the seller's and the chain's."""
+        rail, seller = payer.rail, Address.parse(seeder.address)
+        chain = str(rail.process.ready["chain"])
+        owes, earns = _account(payer.node, seeder, chain, "payee"), _account(seeder, payer.node, chain, "payer")
         books = Books(
             file_sha256=digest,
-            copies={node.name: _sha256(node.home / "downloads" / self.file.name) for node in (payer, free)},
+            copies={payer.node.name: self._copy(payer.node)},
             owed=int(owes["metered"]),
             paid=int(owes["cheques"]),
             earned=int(earns["metered"]),
             received=int(earns["cheques"]),
             cashed=int(earns["cashed"]),
-            paid_out=self._view("paidOut(address,address)", payer.address, seeder.address),
-            seller_balance_before=before[0],
-            seller_balance_after=after[0],
-            payer_deposit_before=before[1],
-            payer_deposit_after=after[1],
+            paid_out=rail.paid_out(payer.address, seller),
+            seller_balance_before=payer.seller_before,
+            seller_balance_after=rail.wallet(seller),
+            payer_deposit_before=payer.deposit_before,
+            payer_deposit_after=rail.deposit(payer.address),
         )
-        faults = books.faults()
-        gas = int(transaction["fee"]) if transaction else 0
+        done = settled.get("transaction")
+        figures = {name: str(value) if isinstance(value, int) else value for name, value in asdict(books).items()}
         return {
-            "file": str(self.file),
-            "file_sha256": digest,
-            "copies": dict(books.copies),
+            "rail": rail.network,
+            "payer": payer.node.name,
             "bytes_paid": earns["bytes"],
-            "price_per_mib": str(PRICE),
-            "owed": str(books.owed),
-            "earned": str(books.earned),
-            "paid": str(books.paid),
-            "cashed": str(books.paid_out),
-            "gas_fee": str(gas),
-            "seller_balance_before": str(before[0]),
-            "seller_balance_after": str(after[0]),
-            "payer_deposit_before": str(before[1]),
-            "payer_deposit_after": str(after[1]),
-            "reconciled": not faults,
-            "faults": faults,
-            "seconds": seconds,
+            **figures,
+            "fee": done["fee"] if done else "0",
+            "fee_symbol": settled["fee_symbol"],
+            "fee_decimals": settled["fee_decimals"],
+            "transaction": done["hash"] if done else "",
+            "faults": books.faults(),
         }
+
+    def _copy(self, node: Node) -> str:
+        return _sha256(node.home / "downloads" / self.file.name)
 
     def _await_settled(self, payer: Node, torrent: str) -> None:
         deadline = time.monotonic() + SETTLE_TIMEOUT
@@ -229,55 +252,6 @@ class Demo:
             if time.monotonic() > deadline:
                 raise DemoError("the seller has not acknowledged the last cheque")
             time.sleep(POLL)
-
-    def _balances(self, seeder: Node, payer: Node) -> tuple[int, int]:
-        """(the seller's wallet, the payer's deposit), read from the contracts."""
-        wallet = self._call(self.chain["token"], "balanceOf(address)", seeder.address)
-        return wallet, self._view("balance(address)", payer.address)
-
-    def _view(self, signature: str, *arguments: str) -> int:
-        return self._call(self.chain["vault"], signature, *arguments)
-
-    def _call(self, contract: str, signature: str, *arguments: str) -> int:
-        data = "0x" + call_data(signature, *arguments).hex()
-        return int(self._rpc("eth_call", [{"to": contract, "data": data}, "latest"]), 16)
-
-    def _rpc(self, method: str, params: list[Any]) -> Any:
-        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
-        request = urllib.request.Request(  # noqa: S310 - the demo's own devnet on loopback
-            self.chain["url"], data=body, headers={"Content-Type": "application/json"}
-        )
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - see above
-            found = json.loads(answer.read())
-        if "error" in found:
-            raise DemoError(f"devnet: {found['error'].get('message', found['error'])}")
-        return found["result"]
-
-
-def report(console: Console, found: dict[str, Any]) -> None:
-    """The table at the end."""
-    table = Table("", "payer", "free", "seller", title="the bill", title_justify="left")
-    amount = {key: format_amount(int(found[key]), BTT) for key in ("owed", "paid", "earned", "cashed", "gas_fee")}
-    seconds = found["seconds"]
-    table.add_row("seconds", f"{seconds['payer']:g}", f"{seconds['free']:g}", "")
-    table.add_row("bytes paid for", f"{found['bytes_paid']:,}", "0", f"{found['bytes_paid']:,}")
-    table.add_row("owed / earned", amount["owed"], "0", amount["earned"])
-    table.add_row("paid by cheque", amount["paid"], "0", "")
-    table.add_row("cashed on chain", "", "", amount["cashed"])
-    table.add_row("gas fee", "", "", amount["gas_fee"])
-    before, after = int(found["payer_deposit_before"]), int(found["payer_deposit_after"])
-    table.add_row("deposit before", format_amount(before), "", "")
-    table.add_row("deposit after", format_amount(after), "", "")
-    table.add_row("wallet before", "", "", format_amount(int(found["seller_balance_before"])))
-    table.add_row("wallet after", "", "", format_amount(int(found["seller_balance_after"])))
-    copies = found["copies"]
-    same = {name: "equal" if digest == found["file_sha256"] else "DIFFERENT" for name, digest in copies.items()}
-    table.add_row("copy", same["payer"], same["free"], "")
-    console.print(table)
-    for fault in found["faults"]:
-        console.print(f"[red]{fault}[/red]")
-    verdict = "[green]reconciled to the unit[/green]" if found["reconciled"] else "[red]NOT reconciled[/red]"
-    console.print(f"{verdict}: owed by payer = earned by seller = cashed on chain")
 
 
 @contextlib.contextmanager
@@ -299,10 +273,11 @@ def _api(node: Node, path: str) -> Any:
         return json.loads(answer.read())
 
 
-def _account(node: Node, address: str, role: str) -> dict[str, Any]:
+def _account(node: Node, other: Node, chain: str, role: str) -> dict[str, Any]:
     nothing = {"metered": "0", "cheques": "0", "cashed": "0", "bytes": 0}
+    wanted = (other.address, role, chain)
     rows = node.cli("accounts")
-    return next((row for row in rows if row["address"] == address and row["role"] == role), nothing)
+    return next((row for row in rows if (row["address"], row["role"], row["rail"]) == wanted), nothing)
 
 
 def _sha256(path: Path) -> str:
