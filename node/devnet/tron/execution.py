@@ -83,6 +83,7 @@ class Execution:
             invalid(f"feeLimit must be >= 0 and <= {self._settings.max_fee_limit}")
         own_limit = self._energy_of(owner, transaction.fee_limit, operation.value)
         if isinstance(operation, CreateContract):
+            _check_terms(operation)
             contract = keccak(transaction.id + PREFIX + owner)[12:]
             outcome = self._create(operation, contract, transaction.id, own_limit)
             payer = ContractRecord(owner, _WHOLE, 0, "")
@@ -121,12 +122,6 @@ class Execution:
         return call(self._state, TronContext(operation.owner, transaction_id), message)
 
     def _create(self, operation: CreateContract, contract: bytes, transaction_id: bytes, energy: int) -> Outcome:
-        if len(operation.name.encode()) > MAX_CONTRACT_NAME:
-            invalid("contractName's length cannot be greater than 32")
-        if not 0 <= operation.user_percent <= _WHOLE:
-            invalid("percent must be >= 0 and <= 100")
-        if operation.origin_energy_limit <= 0:
-            invalid("The originEnergyLimit must be > 0")
         if self._state.exists(contract):
             invalid(f"Trying to create a contract with existing contract address: {Account(contract).tron}")
         self._check_funds(operation, contract)
@@ -210,3 +205,13 @@ class Execution:
         burnt = (used - origin - own) * self._settings.energy_price
         self._state.pay(caller, burnt)
         return own, origin, burnt
+
+
+def _check_terms(operation: CreateContract) -> None:
+    """What a deployed contract is called and who will pay for it."""
+    if len(operation.name.encode()) > MAX_CONTRACT_NAME:
+        invalid("contractName's length cannot be greater than 32")
+    if not 0 <= operation.user_percent <= _WHOLE:
+        invalid("percent must be >= 0 and <= 100")
+    if operation.origin_energy_limit <= 0:
+        invalid("The originEnergyLimit must be > 0")

@@ -104,7 +104,8 @@ class TvmComputation(IstanbulComputation):
 
     def jump_to(self, target: int) -> None:
         if target not in _jump_destinations(self.msg.code):
-            raise InvalidJumpDestination(f"Operation with pc isn't 'JUMPDEST': PC[{min(target, 2**32) or 0}];")
+            shown = target if target < 2**31 else -1
+            raise InvalidJumpDestination(f"Operation with pc isn't 'JUMPDEST': PC[{shown}];")
         self.code.program_counter = target
 
     # --- how a message runs ------------------------------------------------------------------------------------------

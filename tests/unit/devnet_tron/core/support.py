@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from coincurve import PrivateKey
+from eth.vm import opcode_values
 from eth_abi.abi import decode, encode
 from eth_utils.crypto import keccak
 
@@ -24,6 +25,7 @@ from node.devnet.tron.records import (
     Freeze,
     Mined,
     Operation,
+    Outcome,
     Resource,
     Transaction,
     Transfer,
@@ -40,7 +42,15 @@ BTTOLD = 1_002_000
 FEE_LIMIT = 1_000 * TRX
 
 ALICE, BOB, CAROL = (PrivateKey(keccak(text=name)) for name in ("alice", "bob", "carol"))
+RETURN_WORD = "0 MSTORE 32 0 RETURN"
 _serial = count(1)
+_TRONS_OWN = ("CALLTOKEN", "TOKENBALANCE", "CALLTOKENVALUE", "CALLTOKENID", "ISCONTRACT")
+_OPCODES = {
+    **{name: value for name, value in vars(opcode_values).items() if name.isupper()},
+    **{name: 0xD0 + place for place, name in enumerate(_TRONS_OWN)},
+    "DIFFICULTY": 0x44,
+    "INVALID": 0xFE,
+}
 
 
 def address(owner: PrivateKey) -> bytes:
@@ -152,10 +162,26 @@ def send(chain: TronChain, operation: Operation, **header: Any) -> Mined:
 # --- contracts -------------------------------------------------------------------------------------------------------
 
 
+def asm(text: str) -> bytes:
+    """Opcodes by name; a number, or an address in hex after `@`, is pushed with the shortest PUSH that holds it."""
+    code = bytearray()
+    for item in text.split():
+        if item in _OPCODES:
+            code.append(_OPCODES[item])
+            continue
+        value = bytes.fromhex(item[1:]) if item[0] == "@" else _shortest(int(item, 0))
+        code += bytes([opcode_values.PUSH1 + len(value) - 1]) + value
+    return bytes(code)
+
+
+def _shortest(value: int) -> bytes:
+    return value.to_bytes(max(1, (value.bit_length() + 7) // 8), "big")
+
+
 def initcode(runtime: bytes) -> bytes:
     """Creation code that deploys `runtime`."""
     size = len(runtime).to_bytes(2, "big").hex()
-    return bytes.fromhex(f"61{size}600d60003961{size}6000f3") + runtime
+    return bytes.fromhex(f"61{size}600e60003961{size}6000f3") + runtime
 
 
 def deploy(chain: TronChain, bytecode: bytes, owner: bytes = A, **fields: Any) -> bytes:
@@ -168,12 +194,32 @@ def deploy(chain: TronChain, bytecode: bytes, owner: bytes = A, **fields: Any) -
 
 
 def put(chain: TronChain, runtime: str, **fields: Any) -> bytes:
-    """Deploy hand-assembled code, in hex with spaces."""
-    return deploy(chain, initcode(bytes.fromhex(runtime)), **fields)
+    """Deploy `asm` code."""
+    return deploy(chain, initcode(asm(runtime)), **fields)
 
 
-def run(chain: TronChain, contract: bytes, data: bytes = b"", owner: bytes = A, **fields: Any) -> Mined:
-    return send(chain, TriggerContract(owner, contract, data, **fields))
+def probe(chain: TronChain, code: str, **fields: Any) -> Outcome:
+    """Run `asm` code as Alice's constructor, for nothing. Its energy is the code's own if it returns nothing."""
+    return chain.constant(CreateContract(A, asm(code), **fields))
+
+
+def evaluate(chain: TronChain, code: str, data: bytes = b"", **fields: Any) -> int:
+    """The word that `asm` code leaves on the stack when Alice calls a contract of it."""
+    contract = put(chain, f"{code} {RETURN_WORD}")
+    outcome = chain.constant(TriggerContract(A, contract, data, **fields))
+    assert outcome.ok, outcome
+    return int.from_bytes(outcome.output, "big")
+
+
+def run(
+    chain: TronChain,
+    contract: bytes,
+    data: bytes = b"",
+    owner: bytes = A,
+    header: Mapping[str, Any] | None = None,
+    **fields: Any,
+) -> Mined:
+    return send(chain, TriggerContract(owner, contract, data, **fields), **(header or {}))
 
 
 def word(value: int) -> bytes:
