@@ -49,6 +49,7 @@ class TronHttp:
             application.router.add_post(f"/{prefix}/{{method}}", handle)
         for path, endpoint in ENDPOINTS.items():
             application.router.add_get(path, self._grid(endpoint))
+        application.router.add_get("/healthcheck", _healthy)
         application.router.add_post("/devnet/{method}", self._node(self._development, solid=False))
         return application
 
@@ -82,6 +83,11 @@ class TronHttp:
             return web.json_response(answer)
 
         return handle
+
+
+async def _healthy(_request: web.Request) -> web.Response:
+    """TronWeb asks its event server this."""
+    return web.json_response({"success": True})
 
 
 async def _read(http: web.Request, *, solid: bool, query_only: bool) -> Request:
