@@ -18,6 +18,8 @@ from node.http.server import ApiServer, load_token
 from node.ports.engine import EngineSettings
 from node.rails import open_rails, transfer_limits
 from node.services.budget import Budget, TorrentTerms
+from node.services.earnings import Earnings
+from node.services.notices import Watcher
 from node.services.payments import Payments, PaymentSettings
 from node.services.settlement import Settlement, SettlementSettings
 from node.services.torrents import Torrents
@@ -86,7 +88,11 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey) -> Daemon:
     torrents = Torrents(engine, store, clock)
     settlements = {
         rail.name: Settlement(
-            SettlementSettings(auto=settings.settlement.auto, fee_permille=settings.settlement.fee_permille),
+            SettlementSettings(
+                auto=settings.settlement.auto,
+                fee_permille=settings.settlement.fee_permille,
+                fee_rate=rail.fee_rate_per_unit,
+            ),
             store=store,
             intents=store,
             chain=rail.chain,
@@ -96,6 +102,11 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey) -> Daemon:
         )
         for rail in rails
     }
+    watchers = {
+        rail.rail.id: Watcher(rail.chain, store=store, vault=vault, settlement=settlements[rail.name], own=key.address)
+        for rail in rails
+    }
+    earnings = Earnings(store, own=key.address, watchers=watchers)
     purses = {
         rail.name: Purse(
             rail.name,
@@ -108,7 +119,7 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey) -> Daemon:
         for rail in rails
     }
     wallet = Wallet(purses, own=key.address, history=store, limits=limits, cheque_limits=caps, clock=clock)
-    daemon = Daemon(engine, store, vault, torrents, payments, settlements, wallet)
+    daemon = Daemon(engine, store, vault, torrents, payments, settlements, tuple(watchers.values()), earnings, wallet)
     payments.on_local_fault = daemon.fault
     vault.on_change = payments.coverage_changed
     torrents.on_added = lambda record: payments.set_terms(record.id, TorrentTerms(record.max_price, record.budget))

@@ -10,11 +10,13 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from node.ports.engine import Engine
 from node.ports.store import Store
+from node.services.earnings import Earnings
+from node.services.notices import Watcher
 from node.services.payments import Payments
 from node.services.settlement import Settlement
 from node.services.torrents import Torrents
@@ -24,7 +26,8 @@ from node.services.wallet import Wallet
 log = logging.getLogger(__name__)
 
 TICK = 1.0
-VAULT_EVERY = 5.0
+VAULT_EVERY = 60.0
+"""Seconds between two looks at everybody; `node.services.notices` tells at once whose deposit has changed."""
 
 
 class SystemClock:
@@ -48,6 +51,8 @@ class Daemon:
     payments: Payments
     settlements: Mapping[str, Settlement]
     """By the rail's name."""
+    watchers: Sequence[Watcher]
+    earnings: Earnings
     wallet: Wallet
     faults: list[str] = field(default_factory=list)
     """The latest local faults, for the status page."""
@@ -65,6 +70,8 @@ class Daemon:
             self._tasks.append(asyncio.create_task(self._watch_vault(), name="vault"))
             for name, settlement in self.settlements.items():
                 self._tasks.append(asyncio.create_task(settlement.run(), name=f"settlement {name}"))
+            for watcher in self.watchers:
+                self._tasks.append(asyncio.create_task(watcher.run(), name="notices"))
         except BaseException:
             await self.stop()
             raise
@@ -87,7 +94,8 @@ class Daemon:
                 await task
         self._tasks.clear()
         chains = [purse.chain.close for purse in self.wallet.purses.values()]
-        for step in (*(s.close for s in self.settlements.values()), *chains, self.store.close):
+        rounds = [*(w.close for w in self.watchers), *(s.close for s in self.settlements.values())]
+        for step in (*rounds, *chains, self.store.close):
             try:
                 await step()
             except Exception:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from fractions import Fraction
 
 from config.errors import ConfigError
 from config.networks import Network, TokenProfile, load_network
@@ -35,6 +36,11 @@ class OpenRail:
     @property
     def rail(self) -> Rail:
         return self.chain.rail
+
+    @property
+    def fee_rate_per_unit(self) -> Fraction | None:
+        """Token units that one native unit is worth; None: not known."""
+        return None if self.fee_rate is None else Fraction(self.fee_rate, 10**self.chain.native.decimals)
 
     def holdings(self, owner: Address) -> Holdings:
         return Holdings(owner, self.assets, self.rail.vault, self.rail.token)

@@ -11,22 +11,21 @@ before anything new is planned.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import itertools
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TypeVar
 
-from node.ports.store import ReceivedCheque, Store, StoreError
+from node.ports.store import ReceivedCheque, Store
 from node.services.booking import Booking
 from node.services.plan import DUST, RESCUE_EVERY, WOULD_BOUNCE, Batch, Plan, PlannedCheque, Terms, judge, without_dust
+from node.services.rounds import Rounds, Wait, at_most
 from wallet.address import Address
 from wallet.chains.base import Call, ChainAdapter, ChainError, Receipt, VaultEvent
 from wallet.cheque import Cheque, SignedCheque
-from wallet.errors import WalletError
 from wallet.intents import CLOSED, Intent, IntentState, OutboxStore
 from wallet.keys import PrivateKey
 from wallet.outbox import IntentFailedError, Outbox
@@ -44,15 +43,6 @@ LOOKS_AT_ONCE = 8
 DEADLINE = 120.0
 PAUSE_AFTER_FAILURE = 600
 """Seconds for which nothing is cashed by itself after a transaction failed: each failure may have cost a fee."""
-
-Wait = Callable[[asyncio.Event], Awaitable[None]]
-"""Returns when the event is set, or earlier."""
-
-
-async def wait_a_while(woken: asyncio.Event) -> None:
-    """Until woken, or `CHECK_EVERY` has passed."""
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(woken.wait(), CHECK_EVERY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +79,7 @@ class Settlement:
         key: PrivateKey,
         wall: Callable[[], int],
         on_done: Callable[[], object] = lambda: None,
-        wait: Wait = wait_a_while,
+        wait: Wait | None = None,
         outbox: Outbox | None = None,
     ) -> None:
         """`wall` gives Unix seconds; `on_done` is called after each transaction of ours."""
@@ -102,41 +92,26 @@ class Settlement:
         self._outbox = outbox or Outbox(intents, chain, key, wall=wall, poll=0.25)
         self._booking = Booking(store, chain, key.address)
         self._on_done = on_done
-        self._wait = wait
         native, token = chain.native, chain.rail.token
         rate = Fraction(1) if settings.fee_rate is None and native == token else settings.fee_rate
         self._terms = Terms(settings.fee_permille, rate, native.symbol, token.symbol)
         self._cashing = asyncio.Lock()
-        self._woken = asyncio.Event()
-        self._closing = False
-        self._runner: asyncio.Task[object] | None = None
+        self._rounds = Rounds(f"settlement on {chain.rail.id}", self.step, wait or at_most(CHECK_EVERY))
         self._paused_until = 0
 
     # --- by itself ---------------------------------------------------------------------------------------------------
 
     def wake(self) -> None:
         """Something happened that may change what pays: look now."""
-        self._woken.set()
-
-    async def close(self) -> None:
-        """End `run`. What is open goes on at the next start. Idempotent."""
-        self._closing = True
-        if (runner := self._runner) is not None and runner is not asyncio.current_task():
-            runner.cancel()
-            await asyncio.wait([runner])
+        self._rounds.wake()
 
     async def run(self) -> None:
         """Finish what a crash left open, then cash whenever it pays; until `close` or cancellation."""
-        self._runner = asyncio.current_task()
-        while not self._closing:
-            self._woken.clear()
-            try:
-                await self.step()
-            except (WalletError, TimeoutError) as error:
-                log.info("settlement on %s waits: %s", self._chain.rail.id, error)
-            except StoreError as error:
-                log.error("settlement on %s: %s", self._chain.rail.id, error)
-            await self._wait(self._woken)
+        await self._rounds.run()
+
+    async def close(self) -> None:
+        """End `run`. What is open goes on at the next start. Idempotent."""
+        await self._rounds.close()
 
     async def step(self) -> tuple[Done, ...]:
         """One look: take what is open to its end, then cash what pays. Raises as `cash`, and `StoreError`."""

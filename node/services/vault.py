@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from node.ports.store import Store
@@ -32,7 +32,8 @@ class _Coverage:
 
 
 class VaultView:
-    """One per node. `refresh` is called by the daemon every few seconds and after each own transaction."""
+    """One per node. `refresh` is called at the start, now and then, and after each own transaction; in between,
+    `look_again` for those whose deposits the chain says have changed (`node.services.notices`)."""
 
     def __init__(
         self,
@@ -53,7 +54,12 @@ class VaultView:
         self._refreshing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self.on_change = on_change
-        self.fault: str | None = "the chain has not been asked yet"
+        self._faults = dict.fromkeys(chains, "the chain has not been asked yet")
+
+    @property
+    def fault(self) -> str | None:
+        """Why some rail's figures are not up to date; None: they are."""
+        return "; ".join(self._faults.values()) or None
 
     @property
     def funds(self) -> int | None:
@@ -93,18 +99,32 @@ class VaultView:
     async def refresh(self) -> None:
         """Ask again for our own deposit and for every payer we know. Faults are kept in `fault`, not raised."""
         async with self._refreshing:
-            try:
-                for rail, chain in self._chains.items():
-                    await self._refresh_own(rail, chain)
-                for rail, payer in list(self._payers):
-                    fresh = await self._ask(rail, payer)
-                    self.on_change(rail, payer, fresh.available, fresh.paid_out)
-            except ChainError as error:
-                if self.fault != str(error):
-                    log.warning("chain: %s", error)
-                self.fault = str(error)
-            else:
-                self.fault = None
+            for rail in self._chains:
+                await self._refresh_rail(rail, {self._own, *(payer for known, payer in self._payers if known == rail)})
+
+    async def look_again(self, rail: str, payers: Collection[Address]) -> None:
+        """The deposits of these are not what they were: ask again for those we know. Faults as in `refresh`."""
+        async with self._refreshing:
+            await self._refresh_rail(rail, payers)
+
+    async def _refresh_rail(self, rail: str, payers: Collection[Address]) -> None:
+        known = [payer for payer in payers if (rail, payer) in self._payers]
+        for payer in known:
+            self._payers[rail, payer].at = min(self._payers[rail, payer].at, self._now() - MAX_AGE)
+        if not known and self._own not in payers:
+            return
+        try:
+            if self._own in payers:
+                await self._refresh_own(rail, self._chains[rail])
+            for payer in known:
+                fresh = await self._ask(rail, payer)
+                self.on_change(rail, payer, fresh.available, fresh.paid_out)
+        except ChainError as error:
+            if self._faults.get(rail) != str(error):
+                log.warning("%s: %s", rail, error)
+            self._faults[rail] = str(error)
+        else:
+            self._faults.pop(rail, None)
 
     async def _refresh_own(self, rail: str, chain: ChainAdapter) -> None:
         # Drawn first, balance last: a cheque cashed in between then makes us too careful, never too generous.

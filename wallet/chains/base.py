@@ -377,6 +377,9 @@ class ChainAdapter(Protocol):
         """Whether transactions have an expiry instead of a nonce: a void one has then only run out of time, so its call
         may be signed anew. False where void means that another transaction has taken the nonce."""
 
+    def name(self, address: Address) -> str:
+        """The address as people write it on this chain."""
+
     async def start(self) -> None:
         """Check that the chain is the one the profile names. Optional: the first question checks it too."""
 
@@ -385,6 +388,9 @@ class ChainAdapter(Protocol):
 
     # reading
     async def head(self) -> Block: ...
+
+    async def final(self, number: int | None = None) -> Block:
+        """The newest block that will stay; with a number, that block where it is older."""
 
     async def balance(self, asset: Asset, owner: Address) -> int: ...
 

@@ -120,6 +120,10 @@ class EvmChain(VaultCalls):
     async def head(self) -> Block:
         return await self._block("latest")
 
+    async def final(self, number: int | None = None) -> Block:
+        newest = max(0, (await self.head()).number - self._settings.finality)
+        return await self._block(hex(newest if number is None else min(number, newest)))
+
     async def balance(self, asset: Asset, owner: Address) -> int:
         if asset.kind is AssetKind.TRC10:
             raise ValueError(f"{self.rail.id} has no TRC-10 tokens")
