@@ -119,7 +119,7 @@ class Execution:
             token=operation.token,
             token_value=operation.token_value,
         )
-        return call(self._state, TronContext(operation.owner, transaction_id), message)
+        return call(self._state, self._context(operation, transaction_id), message)
 
     def _create(self, operation: CreateContract, contract: bytes, transaction_id: bytes, energy: int) -> Outcome:
         if self._state.exists(contract):
@@ -139,12 +139,15 @@ class Execution:
             token=operation.token,
             token_value=operation.token_value,
         )
-        outcome = call(self._state, TronContext(operation.owner, transaction_id), message)
+        outcome = call(self._state, self._context(operation, transaction_id), message)
         if outcome.ok:
             self._state.commit(snapshot)
         else:
             self._state.revert(snapshot)
         return outcome
+
+    def _context(self, operation: Run, transaction_id: bytes) -> TronContext:
+        return TronContext(operation.owner, transaction_id, self._settings.max_steps)
 
     def _record(self, contract: bytes) -> ContractRecord:
         record = self._state.contract(contract)

@@ -6,9 +6,6 @@ from eth.vm.message import Message
 from eth.vm.transaction_context import BaseTransactionContext
 from eth_typing import Address
 
-MAX_STEPS = 3_000_000
-"""Operations of one transaction; a precompiled contract counts as many steps as it costs energy."""
-
 
 class TronMessage(Message):
     """One call or creation. `token_value` of TRC-10 `token` move from the sender along with `value` sun."""
@@ -26,7 +23,7 @@ class TronContext(BaseTransactionContext):
 
     __slots__ = ("internal_nonce", "steps", "transaction_id")
 
-    def __init__(self, origin: bytes, transaction_id: bytes, steps: int = MAX_STEPS) -> None:
+    def __init__(self, origin: bytes, transaction_id: bytes, steps: int) -> None:
         super().__init__(gas_price=0, origin=Address(origin))
         self.transaction_id = transaction_id
         self.internal_nonce = 0

@@ -1,7 +1,7 @@
 """Contracts that are part of the TVM.
 
 As Ethereum's at Istanbul, except: 3 is not RIPEMD-160 but sha256 of the first 20 bytes of sha256, and Ethereum's own 3
-and 9 are found at 0x20003 and 0x20009. TRON's 9 and 10 (checks of many signatures) and the shielded ones are left out:
+is found at 0x20003. Left out are TRON's 9 and 10 (checks of many signatures), Blake2 at 0x20009 and the shielded ones:
 calls to them find an account without code.
 """
 
@@ -18,7 +18,6 @@ from eth_typing import Address
 Precompile = Callable[[ComputationAPI], Any]
 
 _RIPEMD_BASE, _RIPEMD_WORD = 600, 120
-_BLAKE2F = 9
 
 
 def _tron_ripemd160(computation: ComputationAPI) -> None:
@@ -35,5 +34,7 @@ PRECOMPILES: Mapping[Address, Precompile] = {
     **{_at(number): ISTANBUL_PRECOMPILES[_at(number)] for number in (1, 2, 4, 5, 6, 7, 8)},
     _at(3): _tron_ripemd160,
     _at(0x20003): ISTANBUL_PRECOMPILES[_at(3)],
-    _at(0x20009): ISTANBUL_PRECOMPILES[_at(_BLAKE2F)],
 }
+
+SLOWNESS: Mapping[Address, int] = {_at(8): 10}
+"""How much longer than other code it takes per energy, where it does: pairings are pure Python here."""

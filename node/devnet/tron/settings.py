@@ -19,7 +19,8 @@ class TronSettings:
     `full_chain_id` shows them all 32 bytes of it, as nodes did before TIP-474. `allocation` opens accounts with sun,
     `assets` exist from the beginning and belong to their owners. The total weights say how much others have staked (in
     TRX), so that a stake gives about what it would give on the main network. `call_energy` bounds calls that cost
-    nothing.
+    nothing. `max_steps` is how many operations a transaction or call may take, where a main network's node looks at a
+    clock.
     """
 
     chain_id: int = 0x6274746E
@@ -38,6 +39,7 @@ class TronSettings:
     total_energy: int = 180_000_000_000
     total_energy_weight: int = 19_000_000_000
     call_energy: int = 100_000_000
+    max_steps: int = 3_000_000
     confirmations: int = 1
     allocation: Mapping[bytes, int] = field(default_factory=dict)
     assets: Sequence[Asset] = ()

@@ -32,9 +32,14 @@ _VERSION = 2
 _TOPIC = 32
 _BLOCK = "SELECT number, id, parent, timestamp, state_root, tx_root, size FROM block"
 _LOG = "SELECT log.block, block.timestamp, tx, position, address, topics, data FROM log JOIN block ON number = block"
-_LOGS = f"{_LOG} WHERE (?1 IS NULL OR address = ?1) AND timestamp BETWEEN ?2 AND ?3"
-_LOGS_UP = f"{_LOGS} ORDER BY log.block, tx_position, position"
-_LOGS_DOWN = f"{_LOGS} ORDER BY log.block DESC, tx_position DESC, position DESC"
+_UP = "ORDER BY log.block, tx_position, position"
+_DOWN = "ORDER BY log.block DESC, tx_position DESC, position DESC"
+_LOGS = {
+    (everybody, newest): f"{_LOG} WHERE {whose} AND timestamp BETWEEN ? AND ? {order}"
+    for everybody, whose in ((False, "address = ?"), (True, "? IS NULL"))
+    for newest, order in ((False, _UP), (True, _DOWN))
+}
+"""By whether all contracts are meant, and newest first. Each is a statement of its own, so that an index serves it."""
 
 Executed = Sequence[tuple[Transaction, Receipt]]
 
@@ -111,7 +116,7 @@ class TronStorage(Database):
 
     def logs(self, contract: bytes | None, first: int, last: int, newest: bool) -> Iterator[Log]:
         """Of blocks timed `first`..`last`, of all contracts or one, read as they are asked for."""
-        rows = self._connection.execute(_LOGS_DOWN if newest else _LOGS_UP, (contract, first, last))
+        rows = self._connection.execute(_LOGS[contract is None, newest], (contract, first, last))
         return map(_log, rows)
 
     # --- the parts ---------------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ from node.devnet.records import Event
 from node.devnet.tron.errors import InvalidCodeError, OutOfMemoryError, OutOfTimeError, TransferFailedError
 from node.devnet.tron.messages import TronContext, TronMessage
 from node.devnet.tron.opcodes import OPERATIONS, STATIC_CALL
-from node.devnet.tron.precompiles import PRECOMPILES
+from node.devnet.tron.precompiles import PRECOMPILES, SLOWNESS
 from node.devnet.tron.records import ContractRet, Outcome
 from node.devnet.tron.state import TronState
 
@@ -69,15 +69,19 @@ class EnergyMeter(GasMeter):
 
 
 class TimedMeter(EnergyMeter):
-    """For precompiled contracts, which are one operation each and can still take seconds: charges steps as well."""
+    """For precompiled contracts, which are one operation each and can still take seconds.
 
-    def __init__(self, energy: int, context: TronContext) -> None:
+    Charges steps as well: `rate` for each unit of energy.
+    """
+
+    def __init__(self, energy: int, context: TronContext, rate: int) -> None:
         super().__init__(energy)
         self._context = context
+        self._rate = rate
 
     def consume_gas(self, amount: int, reason: str) -> None:
         super().consume_gas(amount, reason)
-        self._context.steps -= amount
+        self._context.steps -= amount * self._rate
         if self._context.steps < 0:
             raise OutOfTimeError(reason)
 
@@ -89,10 +93,12 @@ class TvmComputation(IstanbulComputation):
     msg: TronMessage
     transaction_context: TronContext
     _precompiles = PRECOMPILES
+    _destinations: frozenset[int] | None = None
 
     def _configure_gas_meter(self) -> GasMeter:
-        if self.msg.code_address in PRECOMPILES:
-            return TimedMeter(self.msg.gas, self.transaction_context)
+        address = self.msg.code_address
+        if address in PRECOMPILES:
+            return TimedMeter(self.msg.gas, self.transaction_context, SLOWNESS.get(address, 1))
         return EnergyMeter(self.msg.gas)
 
     # --- what opcodes ask for ----------------------------------------------------------------------------------------
@@ -103,7 +109,9 @@ class TvmComputation(IstanbulComputation):
         super().extend_memory(start_position, size)
 
     def jump_to(self, target: int) -> None:
-        if target not in _jump_destinations(self.msg.code):
+        if self._destinations is None:
+            self._destinations = _jump_destinations(self.msg.code)
+        if target not in self._destinations:
             shown = target if target < 2**31 else -1
             raise InvalidJumpDestination(f"Operation with pc isn't 'JUMPDEST': PC[{shown}];")
         self.code.program_counter = target

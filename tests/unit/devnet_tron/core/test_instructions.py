@@ -22,7 +22,7 @@ from tests.unit.devnet_tron.core.support import (
     word,
 )
 
-CHAIN = make_chain()
+CHAIN = make_chain(max_steps=20_000)
 OTHER = f"@{B.hex()}"
 NOBODY = f"@{C.hex()}"
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from eth_utils.crypto import keccak
 
@@ -246,7 +244,24 @@ def test_destruction_in_a_call_that_fails_did_not_happen() -> None:
 def test_the_same_run_always_ends_alike() -> None:
     outcomes = set()
     for _ in range(2):
-        chain = make_chain()
+        chain = make_chain(max_steps=5_000)
         contract = put(chain, "JUMPDEST 1 0 SSTORE 0 JUMP")
-        outcomes.add(replace(chain.constant(TriggerContract(A, contract)), output=b""))
-    assert len(outcomes) == 1
+        outcomes.add(chain.constant(TriggerContract(A, contract)))
+    assert [outcome.ret for outcome in outcomes] == [ContractRet.OUT_OF_TIME]
+
+
+def test_precompiled_contracts_take_time_too() -> None:
+    chain = make_chain(max_steps=400_000)
+    pairing = "0 0 {} 0 8 GAS STATICCALL POP STOP"
+    assert probe(chain, pairing.format(0)).ret is ContractRet.OUT_OF_TIME  # 45,000 energy, ten steps each
+    assert probe(chain, "0 0 128 0 1 GAS STATICCALL POP STOP").ok
+
+
+def test_a_slot_whose_writing_was_undone_is_new_again() -> None:
+    chain = make_chain()
+    writes = "JUMPDEST 1 0 SSTORE 0 0 REVERT"
+    body = f"CALLDATASIZE {{}} JUMPI 0 0 1 0 0 ADDRESS GAS CALL POP 1 0 SSTORE STOP {writes}"
+    contract = put(chain, body.format(len(asm(body.format(0))) - len(asm(writes))))
+    outcome = chain.constant(TriggerContract(A, contract))
+    assert outcome.ok
+    assert 2 * 20_000 < outcome.energy < 2 * 20_000 + 500
