@@ -66,7 +66,7 @@ def _amount(request: Request, key: str, default: int) -> int:
     value = request.parameters.get(key)
     if value is None:
         return default
-    if isinstance(value, str) and value.isdecimal() and len(value) <= _MOST_DIGITS:
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= _MOST_DIGITS:
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return value

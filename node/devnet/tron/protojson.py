@@ -12,6 +12,7 @@ keys dropped, as java-tron drops them: every compiler writes `internalType` ther
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,8 +26,8 @@ from wallet.errors import AddressError, quoted
 _NUMBERS = {name: number for number, name in CONTRACT_TYPES.items()}
 _INT_BITS = {"int32": 31, "int64": 63}
 _DROPS_UNKNOWN_KEYS = frozenset({"ABI", "Entry", "Param"})
-_LONGEST_NUMBER = 20
-_ADDRESS_BYTES = 21
+_DIGITS = re.compile(r"-?[0-9]{1,20}\Z")
+_ADDRESS_BYTES, _BASE58_CHARACTERS = 21, 34
 
 Json = dict[str, Any]
 Message = Any
@@ -59,7 +60,7 @@ def hex_in(value: object) -> bytes:
 def address_in(value: object, visible: bool) -> bytes:
     """The 21 bytes of an address: base58check where `visible`, hex from 41 on otherwise."""
     if visible:
-        if isinstance(value, str) and value.startswith("T"):
+        if isinstance(value, str) and len(value) == _BASE58_CHARACTERS and value.startswith("T"):
             try:
                 return TRON_PREFIX + Address.parse(value).raw
             except AddressError:
@@ -92,7 +93,7 @@ def text_out(text: bytes, visible: bool) -> str:
 
 def int_in(value: object, bits: int = 63) -> int:
     """A JSON number, or its digits as text, as query strings have them."""
-    if isinstance(value, str) and len(value) <= _LONGEST_NUMBER and value.removeprefix("-").isdecimal():
+    if isinstance(value, str) and _DIGITS.match(value):
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and -(2**bits) <= value < 2**bits:
         return value
