@@ -90,5 +90,8 @@ class MemoryOutboxStore:
     async def intent(self, key: str) -> Intent | None:
         return self._intents.get(key)
 
+    def all(self) -> Sequence[Intent]:
+        return list(self._intents.values())
+
     async def open_intents(self) -> Sequence[Intent]:
         return [intent for intent in self._intents.values() if intent.state not in CLOSED]

@@ -397,9 +397,10 @@ class Outbox:
         return await self._sign(intent, displacing)
 
     async def _void(self, intent: Intent, signed: SignedTx, now: float) -> bool:
-        """Whether all looks for some time, at least two, have found that nothing signed can ever take effect."""
+        """Whether all looks for some time, at least two, have found the bytes void. Another search for receipts lies
+        between them: by then every server knows the one that the first look missed."""
         sending = self._sending.setdefault(intent.key, _Sending(first=now))
-        if not await self._chain.is_void(signed) or await self._receipt(intent) is not None:
+        if not await self._chain.is_void(signed):
             sending.void_since = None
             return False
         if sending.void_since is None:

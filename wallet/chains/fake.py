@@ -74,6 +74,9 @@ class FakeChain(FakeNetwork[LegacyTx]):
     def _lives(self, tx: LegacyTx, mined: Mined[LegacyTx]) -> bool:
         return tx.nonce >= mined.world.nonces[tx.sender]
 
+    def _excluded(self, tx: UnsignedTx) -> bool:
+        return self._final.world.nonces[tx.sender] > tx.nonce
+
     def _charge(self, tx: LegacyTx) -> Charge:
         used = _gas(tx.data)
         return Charge(used, used * tx.price)
@@ -104,10 +107,6 @@ class FakeChain(FakeNetwork[LegacyTx]):
             return None
         least = -(-tx.fee.price * BUMP_PERCENT // 100)
         return replace(tx, fee=self._bounded(Fee(tx.fee.limit, max(self.price, least))))
-
-    async def is_void(self, signed: SignedTx) -> bool:
-        self.hook("is_void")
-        return self._final.world.nonces[signed.tx.sender] > signed.tx.nonce and self._find(signed.hash) is None
 
 
 def _gas(data: bytes) -> int:

@@ -104,6 +104,10 @@ class FakeNetwork(VaultCalls, ABC, Generic[T]):
         self.price = 1000
         """Native units per unit of work that the network asks for now."""
         self.automine = False
+        self.lag = 0
+        """Blocks by which the server that tells of receipts is behind the others."""
+        self.hasty = False
+        """A server takes what it does not know for void."""
         self.hook: Callable[[str], None] = lambda question: None
         self._block_time = block_time
         self._wait = 0
@@ -127,6 +131,10 @@ class FakeNetwork(VaultCalls, ABC, Generic[T]):
     @abstractmethod
     def _lives(self, tx: T, mined: Mined[T]) -> bool:
         """Whether it may still get into a block after this one."""
+
+    @abstractmethod
+    def _excluded(self, tx: UnsignedTx) -> bool:
+        """Whether the final part of the chain keeps it out of all blocks to come."""
 
     @abstractmethod
     def _charge(self, tx: T) -> Charge: ...
@@ -172,6 +180,10 @@ class FakeNetwork(VaultCalls, ABC, Generic[T]):
     def forget_pending(self) -> None:
         """The network drops what waits for a block."""
         self._pool.clear()
+
+    def known(self) -> Sequence[T]:
+        """Everything in a block or waiting for one."""
+        return [*(tx for mined in self._chain for tx in mined.transactions), *self._pool.values()]
 
     @property
     def _world(self) -> World:
@@ -310,12 +322,17 @@ class FakeNetwork(VaultCalls, ABC, Generic[T]):
 
     async def receipt(self, transaction: bytes) -> Receipt | None:
         self.hook("receipt")
-        return self._find(transaction)
+        found = self._find(transaction)
+        return None if found is not None and found.block > self._chain[-1].block.number - self.lag else found
 
     async def is_final(self, receipt: Receipt) -> bool:
         self.hook("is_final")
         top = self._chain[-1].block.number
         return top - receipt.block >= self.finality and self._chain[receipt.block].block.hash == receipt.block_hash
+
+    async def is_void(self, signed: SignedTx) -> bool:
+        self.hook("is_void")
+        return self._find(signed.hash) is None and (self.hasty or self._excluded(signed.tx))
 
     async def why_reverted(self, tx: UnsignedTx, receipt: Receipt) -> str:
         self.hook("why_reverted")

@@ -112,6 +112,9 @@ class FakeTronChain(FakeNetwork[TronTx]):
     def _lives(self, tx: TronTx, mined: Mined[TronTx]) -> bool:
         return mined.block.timestamp * MS < tx.anchor.expiration
 
+    def _excluded(self, tx: UnsignedTx) -> bool:
+        return self._final.block.timestamp * MS > Anchor.unpack(tx.anchor).expiration
+
     def _charge(self, tx: TronTx) -> Charge:
         if not tx.data:
             return Charge(0, self._burnt(tx))
@@ -146,11 +149,6 @@ class FakeTronChain(FakeNetwork[TronTx]):
     async def outbid(self, tx: UnsignedTx) -> UnsignedTx | None:
         self.hook("outbid")
         return None
-
-    async def is_void(self, signed: SignedTx) -> bool:
-        self.hook("is_void")
-        expiration = Anchor.unpack(signed.tx.anchor).expiration
-        return self._final.block.timestamp * MS > expiration and self._find(signed.hash) is None
 
     async def why_reverted(self, tx: UnsignedTx, receipt: Receipt) -> str:
         if tx.call.data and receipt.fee_used < CALL_ENERGY:

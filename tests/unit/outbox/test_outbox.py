@@ -199,7 +199,7 @@ async def test_bytes_are_durable_before_the_network_sees_them() -> None:
             self.saved = intent
 
     store = Store()
-    desk = Desk(store)
+    desk = Desk(store=store)
     seen: list[tuple[IntentState, bytes | None]] = []
     desk.chain.hook = lambda question: (
         seen.append((store.saved.state, store.saved.raw)) if "broadcast" in question else None
