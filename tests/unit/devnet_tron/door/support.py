@@ -29,10 +29,14 @@ class Clock:
         return self.now
 
 
-def make_chain() -> tuple[TronChain, Deployment]:
-    """In memory, with test BTT and the vault."""
-    chain = TronChain(TronSettings(allocation={DEPLOYER: DEPLOYER_SUN}, assets=[BTTOLD]), clock=Clock())
-    return chain, deploy(chain, 60, url="")
+def make_chain() -> TronChain:
+    """In memory, with nothing deployed."""
+    return TronChain(TronSettings(allocation={DEPLOYER: DEPLOYER_SUN}, assets=[BTTOLD]), clock=Clock())
+
+
+def deployed(chain: TronChain) -> Deployment:
+    """Test BTT and the vault."""
+    return deploy(chain, 60, url="")
 
 
 # --- every message of the schema -------------------------------------------------------------------------------------
