@@ -14,6 +14,7 @@ BENCHMARKS = {
     "engine": "our engine against the PyPI libtorrent wheel, same seeder, 1 GiB",
     "paid-vs-unpaid": "a paid download against an unpaid one, 1 GiB",
     "cheques": "cheques per second: signed, durable, verified, durable",
+    "chain": "both devnets: transactions and calls per second, gas and energy per cheque",
 }
 
 
@@ -21,11 +22,17 @@ def tell(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def _figure(value: float) -> str:
+    """Four digits that count, but all of a whole number's."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,.4g}"
+
+
 def show(result: Result) -> None:
     report = result.report()
     print(f"{report['name']}: {report['headline']:g}  (goal: {report['goal']})")
     for row in report["rows"]:
-        print(f"  {row['label']:44} {row['median']:>12,.4g} {row['unit']:8} [{row['min']:,.4g} – {row['max']:,.4g}]")
+        median, least, most = (_figure(row[key]) for key in ("median", "min", "max"))
+        print(f"  {row['label']:48} {median:>12} {row['unit']:8} [{least} – {most}]")
     for note in report["notes"]:
         print(f"  {note}")
 

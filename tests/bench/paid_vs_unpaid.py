@@ -44,15 +44,13 @@ class Stage(Demo):
 
     def prepare(self) -> tuple[Node, Node, Node, str]:
         self._start_services()
-        seeder = self._node("seeder", 2, sell=True, buy=False)
-        payer = self._node("payer", 3, sell=False, buy=True)
-        free = self._node("free", 4, sell=False, buy=False)
-        for node in (seeder, payer):
-            self._fund(node)
+        rails = ("bttc",)
+        seeder = self._node("seeder", 2, rails, sell=True, buy=False)
+        payer = self._node("payer", 3, rails, buy=True)
+        free = self._node("free", 4, rails, buy=False)
         for node in (seeder, payer, free):
             node.up(self.folder)
-            if node.process:
-                self.processes.append(node.process)
+            self.processes.append(node.running)
         payer.cli("vault", "deposit", "900000 BTT")
         torrent = self.folder / "bench.torrent"
         seeder.cli("create", str(self.file), "-o", str(torrent))

@@ -85,20 +85,20 @@ def _per_cheque(bench: Bench, scenario: Scenario, size: int) -> int:
     return receipt.gas // size
 
 
-def _btfs_rows() -> list[str]:
-    """One BTFS cheque of either type: the first and the next one of a payer."""
+def btfs_gas() -> dict[str, tuple[int, int]]:
+    """Method → gas of one BTFS cheque, the first of a payer and the next one."""
     bench = BtfsBench()
     payer = _PAYERS[0]
     vault = bench.deploy(payer)
     kinds: dict[str, Contract | None] = {"cashChequeBeneficiary": None, "multiTokenCashChequeBeneficiary": bench.usdd}
-    rows = []
+    found = {}
     for method, token in kinds.items():
         bench.fund(vault, 100 * PRICE, token)
         (token or bench.wbtt).send(_PAYEE, "mint", _PAYEE.address, PRICE)
         cheques = [bench.cheque(vault, payer, _PAYEE, turn * PRICE, token) for turn in (1, 2)]
         first, later = (bench.cash(_PAYEE, vault, signed, _PAYEE.address).gas for signed in cheques)
-        rows.append(f"| `{method}` | {first:,} | {later:,} |")
-    return rows
+        found[method] = (first, later)
+    return found
 
 
 def page() -> str:
@@ -115,8 +115,9 @@ def page() -> str:
     bench.token.send(_PAYEE, "approve", bench.vault.address, 3 * PRICE)
     bench.vault.send(_PAYEE, "deposit", PRICE // 2)
     deposit = bench.vault.send(_PAYEE, "deposit", PRICE // 4).gas
+    btfs = "\n".join(f"| `{method}` | {first:,} | {later:,} |" for method, (first, later) in btfs_gas().items())
     head = _HEAD.format(columns=" | ".join(s.title for s in SCENARIOS), rules="---:|" * len(SCENARIOS))
-    tail = _TAIL.format(single=single, deposit=deposit, btfs="\n".join(_btfs_rows()))
+    tail = _TAIL.format(single=single, deposit=deposit, btfs=btfs)
     return head + "\n".join(rows) + "\n" + tail
 
 
