@@ -62,11 +62,11 @@ class Endpoint(Server):
     async def request(self, method: str, parameters: Sequence[object]) -> Any:
         """One request, one result, within the deadline."""
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}
-        reply = await self.fetch("POST", body=body)
+        status, raw = await self.fetch("POST", body=body)
         # Some servers send JSON-RPC errors with a status of 4xx or 5xx; those are answers.
-        if reply.status != 200 and not reply.body.lstrip().startswith(b"{"):
-            raise ChainAnswerError(f"{self.host} answers HTTP {reply.status}")
-        answer = self.parse(reply.body)
+        if status != 200 and not raw.lstrip().startswith(b"{"):
+            raise ChainAnswerError(f"{self.host} answers HTTP {status}")
+        answer = self.parse(raw)
         if not isinstance(answer, dict):
             raise ChainAnswerError(f"{self.host} answers with JSON that is not JSON-RPC")
         error = answer.get("error")

@@ -14,8 +14,6 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -46,15 +44,6 @@ T = TypeVar("T")
 S = TypeVar("S", bound="Server")
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """`date`: the server's clock in Unix seconds, 0 where it does not tell."""
-
-    status: int
-    body: bytes
-    date: int
-
-
 # --- one server -----------------------------------------------------------------------------------------------------
 
 
@@ -76,8 +65,8 @@ class Server:
 
     async def fetch(
         self, method: str, path: str = "", *, body: object = None, query: Mapping[str, str] | None = None
-    ) -> Reply:
-        """One request within the deadline. `path` is appended to the URL's."""
+    ) -> tuple[int, bytes]:
+        """Status and body of one request, within the deadline. `path` is appended to the URL's."""
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=self._timeout, headers=self._headers)
         try:
@@ -88,7 +77,7 @@ class Server:
                 if response.status == 429:
                     wait = _seconds(response.headers.get("Retry-After", ""))
                     raise ChainAnswerError(f"{self.host} allows no more requests for now", retry_after=wait)
-                return Reply(response.status, raw, _date(response.headers.get("Date", "")))
+                return response.status, raw
         except TimeoutError:
             raise ChainUnreachableError(f"{self.host} did not answer in {self._timeout.total:g} s") from None
         except aiohttp.InvalidURL:
@@ -240,14 +229,6 @@ def _join(url: str, path: str) -> str:
 def _seconds(text: str) -> float:
     """`Retry-After` in seconds; its other form, a date, is not used by the services we know."""
     return float(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0.0
-
-
-def _date(text: str) -> int:
-    """`Date` in Unix seconds, 0 for none (RFC 9110: always GMT)."""
-    try:
-        return max(0, int(parsedate_to_datetime(text).timestamp()))
-    except (ValueError, TypeError, OverflowError):
-        return 0
 
 
 def _depth(raw: bytes) -> int:

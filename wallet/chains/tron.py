@@ -3,9 +3,8 @@
 Theory
 ------
 There is no nonce. What keeps a transaction from taking effect twice is its id, and what ends it is its expiry. So the
-expiry must be told by the clock that judges it: it counts from the head block's time, or from the server's where no
-block was made for a while, as on an idle devnet. This machine's clock is only compared with it. The reference block is
-a solidified one, which no fork and no server that lags a little lacks.
+expiry must be told by the clock that judges it: it counts from the head block's time, and this machine's clock is only
+compared with it. The reference block is a solidified one, which no fork and no server that lags a little lacks.
 
 Figures that belong together (a receipt and its block, a balance and a head) are asked at one server. Whether a
 transaction is void is asked at every server, and one that has not seen its expiry pass, or knows its id, is enough to
@@ -68,8 +67,6 @@ PRICES_FOR = 60.0
 MAX_BLOCKS = 2_000_000
 """Blocks for which `events` may be asked in one call."""
 MS = 1000
-LONGEST_PAUSE = 12 * 3600 * MS
-"""How long ago the newest block may be; the network takes nothing that expires more than a day after it."""
 _SAME_HEAD_TRIES = 3
 
 T = TypeVar("T")
@@ -272,14 +269,13 @@ class TronChain(VaultCalls):
     async def prepare(self, call: Call, sender: Address, nonce: int, fee: Fee) -> UnsignedTx:
         self._bounded(fee)
 
-        async def question(server: TronServer) -> tuple[Head, Head, int]:
-            solid, head = await server.solid(), await server.latest()
-            return solid, head, max(head.time, min(server.date * MS, head.time + LONGEST_PAUSE))
+        async def question(server: TronServer) -> tuple[Head, Head]:
+            return await server.solid(), await server.latest()
 
-        solid, head, now = await self._servers.ask("its newest blocks", question)
+        solid, head = await self._servers.ask("its newest blocks", question)
         self._compare_clocks(head)
         self._last_timestamp = max(int(self._wall() * MS), self._last_timestamp + 1)
-        expiration = now + self._settings.expiration * MS
+        expiration = head.time + self._settings.expiration * MS
         anchor = Anchor.at(solid.id, expiration=expiration, timestamp=self._last_timestamp)
         return UnsignedTx(call, sender, 0, fee, anchor.pack())
 

@@ -26,7 +26,7 @@ from wallet.chains.base import (
     RevertedError,
     WrongChainError,
 )
-from wallet.chains.transport import Failover, Reply, Server
+from wallet.chains.transport import Failover, Server
 from wallet.digests import mask_chain_id
 
 API_KEY_HEADER = "TRON-PRO-API-KEY"
@@ -157,15 +157,12 @@ class NotServedError(ChainAnswerError):
 class TronServer(Server):
     """One server. Raises remote faults and, where java-tron refuses, the error that it means."""
 
-    date = 0
-    """The server's clock in Unix seconds at its last answer, 0 where it does not tell."""
-
     async def post(self, path: str, **body: object) -> Any:
         """`path` without a leading slash, such as `wallet/getaccount`."""
-        return self._answer(await self.fetch("POST", path, body=body))
+        return self._answer(*await self.fetch("POST", path, body=body))
 
     async def get(self, path: str, query: Mapping[str, str]) -> Message:
-        return message(self._answer(await self.fetch("GET", path, query=query)))
+        return message(self._answer(*await self.fetch("GET", path, query=query)))
 
     async def head(self, which: int | None = None) -> Head | None:
         """A block's header, without a number the latest. None where there is no such block."""
@@ -236,12 +233,11 @@ class TronServer(Server):
         code = text(found.get("code")) or "an error without a code"
         return refusal(self.line(code), self.words(found.get("message")))
 
-    def _answer(self, reply: Reply) -> Any:
-        if reply.status != 200:
-            kind = NotServedError if reply.status in _NOT_SERVED else ChainAnswerError
-            raise kind(f"{self.host} answers HTTP {reply.status}{self._reason(reply.body)}")
-        self.date = reply.date
-        answer = self.parse(reply.body)
+    def _answer(self, status: int, raw: bytes) -> Any:
+        if status != 200:
+            kind = NotServedError if status in _NOT_SERVED else ChainAnswerError
+            raise kind(f"{self.host} answers HTTP {status}{self._reason(raw)}")
+        answer = self.parse(raw)
         if isinstance(answer, dict) and "Error" in answer:
             said = self.line(answer["Error"])
             if _VALIDATION in said:

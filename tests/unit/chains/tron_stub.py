@@ -64,7 +64,6 @@ class TronStub(Stub):
         super().__init__()
         self.told: list[tuple[str, dict[str, Any]]] = []
         self.keys: list[str | None] = []
-        self.date = ""
         genesis = block(0) | {"blockID": (bytes(28) + CHAIN_ID.to_bytes(4, "big")).hex()}
         del genesis["block_header"]["raw_data"]["number"]  # java-tron leaves zeros out
         self.answers = {
@@ -88,7 +87,7 @@ class TronStub(Stub):
             "wallet/triggerconstantcontract": {
                 "result": {"result": True},
                 "energy_used": 1000,
-                "constant_result": ["00" * 31 + "07"],
+                "constant_result": ["00" * 31 + "07" + "00" * 32],
                 "transaction": {"ret": [{}]},
             },
             "wallet/gettransactioninfobyid": {},
@@ -109,12 +108,14 @@ class TronStub(Stub):
         self.keys.append(request.headers.get("TRON-PRO-API-KEY"))
         if self.reply is not None and path != "wallet/getblockbynum":
             return await self.reply(request)
-        answer = self.answers.get(path, web.HTTPNotFound)
+        if path not in self.answers:
+            raise web.HTTPNotFound
+        answer = self.answers[path]
         if callable(answer):
-            answer = answer() if answer is web.HTTPNotFound else answer(parameters)
+            answer = answer(parameters)
         if isinstance(answer, web.Response):
             return answer
-        return web.json_response(answer, headers={"Date": self.date} if self.date else None)
+        return web.json_response(answer)
 
 
 def tron_at(
