@@ -24,6 +24,7 @@ from eth.db.atomic import AtomicDB
 from eth.vm.forks.berlin.state import BerlinState
 from eth_typing import Address
 
+from node.devnet.changes import BlockAdded, Change, LogsRemoved, TransactionAccepted, Watcher
 from node.devnet.errors import BadRequestError, CallFailedError, TransactionRejectedError
 from node.devnet.evm import Evm, decode_transaction, least_gas, seal
 from node.devnet.pool import Pool
@@ -66,6 +67,8 @@ class Chain:
     def __init__(self, settings: ChainSettings, path: Path | None = None, clock: Callable[[], int] = _wall) -> None:
         self.settings = settings
         self.automine = True
+        self.watchers: list[Watcher] = []
+        """Called with every change; see `node.devnet.changes`."""
         self._clock = clock
         self._storage = Storage(path, settings.chain_id)
         self._evm = Evm(AtomicDB(self._storage.nodes), settings.chain_id, settings.gas_limit)
@@ -176,6 +179,7 @@ class Chain:
                 f"insufficient funds for gas * price + value: address 0x{sender.hex()} have {have} want {cost}"
             )
         self._pool.add(transaction, self.nonce(sender))
+        self._tell(TransactionAccepted(transaction))
         if self.automine:
             try:
                 self.mine()
@@ -184,20 +188,50 @@ class Chain:
                 raise
         return bytes(transaction.hash)
 
-    def mine(self, blocks: int = 1) -> Block:
-        """Add blocks; waiting transactions go into the first ones that have room."""
+    def mine(self, blocks: int = 1, interval: int | None = None) -> Block:
+        """Add blocks; waiting transactions go into the first ones that have room.
+
+        `interval`: seconds between their times; None lets the clock tell.
+        """
         if not 1 <= blocks <= MAX_BLOCKS_AT_ONCE:
             raise BadRequestError(f"cannot mine {blocks} blocks at once: 1 to {MAX_BLOCKS_AT_ONCE}")
-        for _ in range(blocks):
+        if interval is not None and self.next_timestamp() + blocks * interval > MAX_TIME:
+            raise BadRequestError(f"cannot mine {blocks} blocks {interval} seconds apart")
+        for mined in range(blocks):
+            if mined and interval is not None:
+                self.set_next_timestamp(self._head.timestamp + interval)
             self._mine(self._pool)
             self._pool.drop_mined(self.nonce)
         return self._head
 
+    def drop(self, transaction_hash: bytes) -> bool:
+        """Forget a waiting transaction. False where none waits under this hash."""
+        transaction = self._pool.find(transaction_hash)
+        if transaction is None:
+            return False
+        self._pool.remove(transaction)
+        return True
+
+    # --- state by decree: made so in an otherwise empty block --------------------------------------------------------
+
     def set_balance(self, address: bytes, amount: int) -> None:
-        """Make it so, in an otherwise empty block."""
         if not 0 <= amount < 2**256:
             raise BadRequestError("a balance does not fit 256 bits")
         self._mine((), lambda state: state.set_balance(Address(address), amount))
+
+    def set_nonce(self, address: bytes, nonce: int) -> None:
+        """Only forward: a nonce that came back would let old transactions happen again."""
+        now = self.nonce(address)
+        if not now <= nonce < 2**64 - 1:  # EIP-2681
+            raise BadRequestError(f"cannot set the nonce to {nonce}: it is {now}, and it only grows")
+        self._mine((), lambda state: state.set_nonce(Address(address), nonce))
+        self._pool.drop_mined(self.nonce)
+
+    def set_code(self, address: bytes, code: bytes) -> None:
+        self._mine((), lambda state: state.set_code(Address(address), code))
+
+    def set_storage(self, address: bytes, slot: int, word: int) -> None:
+        self._mine((), lambda state: state.set_storage(Address(address), slot, word))
 
     # --- time --------------------------------------------------------------------------------------------------------
 
@@ -233,6 +267,7 @@ class Chain:
             if found is None:
                 return False
             number, ahead = found
+            removed = self._logs_of_blocks(number + 1, self._head.number)
             self._storage.drop_after(number)
             self._storage.set_number("ahead", ahead)
             head = self._storage.head()
@@ -241,6 +276,8 @@ class Chain:
         self._head, self._ahead, self._next_time = head, ahead, None
         self._remember_ancestors()
         self._pool.clear()
+        if removed:
+            self._tell(LogsRemoved(removed))
         return True
 
     # --- the parts ---------------------------------------------------------------------------------------------------
@@ -269,6 +306,8 @@ class Chain:
             self._ahead, self._next_time = timestamp - self._clock(), None
         self._head = block
         self._ancestors = [block.hash, *self._ancestors[: _ANCESTORS - 1]]
+        if self.watchers:
+            self._tell(BlockAdded(block, self._logs_of_blocks(block.number, block.number)))
 
     def _execute(self, state: BerlinState, candidates: Iterable[Transaction]) -> list[tuple[Transaction, Outcome]]:
         """Run what fits. One that cannot stand in this block although it is its turn is dropped, as real nodes do."""
@@ -298,6 +337,14 @@ class Chain:
         return self._evm.state(
             self._head.header.state_root, self._head.number + 1, self.next_timestamp(), self._ancestors
         )
+
+    def _logs_of_blocks(self, first: int, last: int) -> tuple[Log, ...]:
+        """For those who watch; nothing is read where nobody does."""
+        return tuple(self._storage.logs(LogFilter(first=first, last=last))) if self.watchers else ()
+
+    def _tell(self, change: Change) -> None:
+        for watcher in tuple(self.watchers):
+            watcher(change)
 
     def _set_ahead(self, seconds: int) -> None:
         with self._storage.transaction():

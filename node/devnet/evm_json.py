@@ -18,6 +18,7 @@ MAX_FILTER_CHOICES = 1000
 _QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,64}\Z")
 _DATA = re.compile(r"0x(?:[0-9a-fA-F]{2})*\Z")
 _ADDRESS_BYTES, _WORD_BYTES = 20, 32
+_MAX_TEXT = 80
 _BLOOM_BYTES, _NONCE_BYTES = 256, 8
 _CALL_KEYS = frozenset(
     {"from", "to", "data", "input", "value", "gas", "gasPrice", "nonce", "chainId", "type", "accessList"}
@@ -67,6 +68,18 @@ def flag_in(value: object) -> bool:
     raise BadParameterError(f"not true or false: {_shown(value)}")
 
 
+def text_in(value: object) -> str:
+    """A short name or id."""
+    if isinstance(value, str) and len(value) <= _MAX_TEXT:
+        return value
+    raise BadParameterError(f"not a name: {_shown(value)}")
+
+
+def anything_in(value: object) -> object:
+    """For a parameter whose form depends on another one."""
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class BlockChoice:
     """A block as parameters name it: by tag, number or hash; exactly one is set."""
@@ -89,6 +102,10 @@ def block_in(value: object) -> BlockChoice:
             return BlockChoice(hash=hash_in(value["blockHash"]))
         return BlockChoice(number=quantity_in(value.get("blockNumber")))
     return BlockChoice(number=quantity_in(value))
+
+
+def block_hash_in(value: object) -> BlockChoice:
+    return BlockChoice(hash=hash_in(value))
 
 
 def call_in(value: object) -> Call:
@@ -240,7 +257,7 @@ def receipt_json(mined: Mined, logs: Sequence[Log]) -> dict[str, object]:
     }
 
 
-def log_json(log: Log) -> dict[str, object]:
+def log_json(log: Log, *, removed: bool = False) -> dict[str, object]:
     return {
         "address": data(log.event.address),
         "topics": [data(topic) for topic in log.event.topics],
@@ -250,5 +267,5 @@ def log_json(log: Log) -> dict[str, object]:
         "transactionHash": data(log.transaction),
         "transactionIndex": quantity(log.transaction_index),
         "logIndex": quantity(log.index),
-        "removed": False,
+        "removed": removed,
     }

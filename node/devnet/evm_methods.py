@@ -1,67 +1,33 @@
-"""The Ethereum JSON-RPC methods as one table: name → parameters → what to ask the chain.
+"""The Ethereum JSON-RPC methods that ask about the chain and bring transactions, as one table by name.
 
-A handler runs on the chain's thread, gets decoded parameters and returns JSON-ready values. What fails raises one of
-the devnet's errors; `evm_rpc` knows which code each of them has on the wire.
+Absent on purpose: `eth_feeHistory` and `eth_maxPriorityFeePerGas`. Their absence, and blocks without a base fee, are
+how clients find out that this chain takes legacy transactions with a gas price.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+
+from eth_utils.crypto import keccak
 
 from node.devnet import evm_json as j
 from node.devnet.chain import Chain
 from node.devnet.errors import BadRequestError
 from node.devnet.evm_json import LATEST, PENDING, BlockChoice, LogChoice
-from node.devnet.records import Block, Call, LogFilter
+from node.devnet.evm_method import Method, find_block, need_block
+from node.devnet.records import Call, Log, LogFilter
 
 MAX_BLOCK_NUMBER = 2**63 - 1
 CLIENT_VERSION = "bttnode-devnet/0.1/py-evm"
 
-Decoder = Callable[[object], object]
-
-
-@dataclass(frozen=True, slots=True)
-class Method:
-    """`run(chain, *parameters)`. `optional` parameters come after `required` ones, each with its default."""
-
-    run: Callable[..., object]
-    required: tuple[Decoder, ...] = ()
-    optional: tuple[tuple[Decoder, object], ...] = ()
-
-    def arguments(self, given: list[object]) -> list[object]:
-        """Raises `BadParameterError`."""
-        if not len(self.required) <= len(given) <= len(self.required) + len(self.optional):
-            raise j.BadParameterError(f"{len(given)} parameters where {len(self.required)} are needed")
-        decoded = [decode(value) for decode, value in zip(self.required, given, strict=False)]
-        for place, (decode, default) in enumerate(self.optional, len(self.required)):
-            decoded.append(decode(given[place]) if place < len(given) and given[place] is not None else default)
-        return decoded
-
-
-def find_block(chain: Chain, choice: BlockChoice) -> Block | None:
-    """`safe` and `finalized` are the latest block: nothing competes with it here."""
-    if choice.hash is not None:
-        return chain.block_by_hash(choice.hash)
-    if choice.number is not None:
-        return chain.block(choice.number)
-    return chain.block(0) if choice.tag == "earliest" else chain.head
-
-
-def _block(chain: Chain, choice: BlockChoice) -> Block:
-    found = find_block(chain, choice)
-    if found is None:
-        raise BadRequestError("header not found: there is no such block")
-    return found
-
 
 def _transaction_count(chain: Chain, address: bytes, at: BlockChoice) -> str:
-    count = chain.next_nonce(address) if at == PENDING else chain.nonce(address, _block(chain, at))
+    count = chain.next_nonce(address) if at == PENDING else chain.nonce(address, need_block(chain, at))
     return j.quantity(count)
 
 
 def _storage_at(chain: Chain, address: bytes, slot: int, at: BlockChoice) -> str:
-    return j.data(chain.storage_at(address, slot, _block(chain, at)).to_bytes(32, "big"))
+    return j.data(chain.storage_at(address, slot, need_block(chain, at)).to_bytes(32, "big"))
 
 
 def _estimate_gas(chain: Chain, call: Call, _at: BlockChoice) -> str:
@@ -70,7 +36,7 @@ def _estimate_gas(chain: Chain, call: Call, _at: BlockChoice) -> str:
 
 
 def _call(chain: Chain, call: Call, at: BlockChoice) -> str:
-    return j.data(chain.call_next(call) if at == PENDING else chain.call(call, _block(chain, at)))
+    return j.data(chain.call_next(call) if at == PENDING else chain.call(call, need_block(chain, at)))
 
 
 def _transaction(chain: Chain, transaction_hash: bytes) -> object:
@@ -93,13 +59,10 @@ def _block_json(chain: Chain, choice: BlockChoice, full: bool) -> object:
     return j.block_json(block, [_transaction(chain, h) if full else j.data(h) for h in block.transactions])
 
 
-def _block_by_hash(chain: Chain, block_hash: bytes, full: bool) -> object:
-    return _block_json(chain, BlockChoice(hash=block_hash), full)
-
-
-def _logs(chain: Chain, choice: LogChoice) -> object:
+def find_logs(chain: Chain, choice: LogChoice) -> list[object]:
+    """As JSON. A range may begin or end beyond the latest block: nothing is found there yet."""
     if choice.block_hash is not None:
-        first = last = _block(chain, BlockChoice(hash=choice.block_hash)).number
+        first = last = need_block(chain, BlockChoice(hash=choice.block_hash)).number
     else:
         first, last = (_number(chain, end) for end in (choice.first, choice.last))
         if first > last and choice.first.number is not None and choice.last.number is not None:
@@ -109,30 +72,36 @@ def _logs(chain: Chain, choice: LogChoice) -> object:
 
 
 def _number(chain: Chain, choice: BlockChoice) -> int:
-    """A range may begin or end beyond the latest block: nothing is found there yet."""
     if choice.number is not None:
         return min(choice.number, MAX_BLOCK_NUMBER)
-    return _block(chain, choice).number
+    return need_block(chain, choice).number
 
 
-def _mine(chain: Chain, blocks: int) -> str:
-    chain.mine(blocks)
-    return "0x0"
+def _block_receipts(chain: Chain, choice: BlockChoice) -> object:
+    block = find_block(chain, choice)
+    if block is None:
+        return None
+    logs: list[list[Log]] = [[] for _ in block.transactions]
+    for log in chain.logs(LogFilter(first=block.number, last=block.number)):
+        logs[log.transaction_index].append(log)
+    mined = (chain.mined(transaction) for transaction in block.transactions)
+    return [j.receipt_json(found, logs[found.index]) for found in mined if found is not None]
 
 
-def _set_next_timestamp(chain: Chain, timestamp: int) -> str:
-    chain.set_next_timestamp(timestamp)
-    return j.quantity(timestamp)
+def _transactions_in(chain: Chain, choice: BlockChoice) -> str | None:
+    block = find_block(chain, choice)
+    return None if block is None else j.quantity(len(block.transactions))
 
 
-def _set_automine(chain: Chain, on: bool) -> bool:
-    chain.automine = on
-    return True
+def _uncles_in(chain: Chain, choice: BlockChoice) -> str | None:
+    return None if find_block(chain, choice) is None else j.quantity(0)
 
 
-def _set_balance(chain: Chain, address: bytes, amount: int) -> bool:
-    chain.set_balance(address, amount)
-    return True
+def _transaction_at(chain: Chain, choice: BlockChoice, index: int) -> object:
+    block = find_block(chain, choice)
+    if block is None or index >= len(block.transactions):
+        return None
+    return _transaction(chain, block.transactions[index])
 
 
 _AT_LATEST = ((j.block_in, LATEST),)
@@ -140,19 +109,23 @@ _AT_LATEST = ((j.block_in, LATEST),)
 METHODS: Mapping[str, Method] = {
     # who is there
     "web3_clientVersion": Method(lambda _chain: CLIENT_VERSION),
+    "web3_sha3": Method(lambda _chain, text: j.data(keccak(text)), (j.data_in,)),
     "net_version": Method(lambda chain: str(chain.settings.chain_id)),
     "net_listening": Method(lambda _chain: True),
+    "net_peerCount": Method(lambda _chain: j.quantity(0)),
     "eth_chainId": Method(lambda chain: j.quantity(chain.settings.chain_id)),
     "eth_syncing": Method(lambda _chain: False),
     "eth_accounts": Method(lambda _chain: []),
     "eth_gasPrice": Method(lambda chain: j.quantity(chain.settings.gas_price)),
     # state
     "eth_getBalance": Method(
-        lambda chain, address, at: j.quantity(chain.balance(address, _block(chain, at))), (j.address_in,), _AT_LATEST
+        lambda chain, address, at: j.quantity(chain.balance(address, need_block(chain, at))),
+        (j.address_in,),
+        _AT_LATEST,
     ),
     "eth_getTransactionCount": Method(_transaction_count, (j.address_in,), _AT_LATEST),
     "eth_getCode": Method(
-        lambda chain, address, at: j.data(chain.code(address, _block(chain, at))), (j.address_in,), _AT_LATEST
+        lambda chain, address, at: j.data(chain.code(address, need_block(chain, at))), (j.address_in,), _AT_LATEST
     ),
     "eth_getStorageAt": Method(_storage_at, (j.address_in, j.quantity_in), _AT_LATEST),
     "eth_call": Method(_call, (j.call_in,), _AT_LATEST),
@@ -160,21 +133,17 @@ METHODS: Mapping[str, Method] = {
     # transactions
     "eth_sendRawTransaction": Method(lambda chain, raw: j.data(chain.submit(raw)), (j.data_in,)),
     "eth_getTransactionByHash": Method(_transaction, (j.hash_in,)),
+    "eth_getTransactionByBlockNumberAndIndex": Method(_transaction_at, (j.block_in, j.quantity_in)),
+    "eth_getTransactionByBlockHashAndIndex": Method(_transaction_at, (j.block_hash_in, j.quantity_in)),
     "eth_getTransactionReceipt": Method(_receipt, (j.hash_in,)),
     # blocks and logs
     "eth_blockNumber": Method(lambda chain: j.quantity(chain.head.number)),
     "eth_getBlockByNumber": Method(_block_json, (j.block_in,), ((j.flag_in, False),)),
-    "eth_getBlockByHash": Method(_block_by_hash, (j.hash_in,), ((j.flag_in, False),)),
-    "eth_getLogs": Method(_logs, (j.log_filter_in,)),
-    # development: the names of Ganache, Hardhat and Anvil
-    "evm_mine": Method(lambda chain: _mine(chain, 1)),
-    "hardhat_mine": Method(_mine, (), ((j.quantity_in, 1),)),
-    "anvil_mine": Method(_mine, (), ((j.quantity_in, 1),)),
-    "evm_increaseTime": Method(lambda chain, seconds: chain.increase_time(seconds), (j.seconds_in,)),
-    "evm_setNextBlockTimestamp": Method(_set_next_timestamp, (j.seconds_in,)),
-    "evm_setAutomine": Method(_set_automine, (j.flag_in,)),
-    "evm_snapshot": Method(lambda chain: j.quantity(chain.snapshot())),
-    "evm_revert": Method(lambda chain, snapshot: chain.revert(snapshot), (j.quantity_in,)),
-    "hardhat_setBalance": Method(_set_balance, (j.address_in, j.quantity_in)),
-    "anvil_setBalance": Method(_set_balance, (j.address_in, j.quantity_in)),
+    "eth_getBlockByHash": Method(_block_json, (j.block_hash_in,), ((j.flag_in, False),)),
+    "eth_getBlockReceipts": Method(_block_receipts, (j.block_in,)),
+    "eth_getBlockTransactionCountByNumber": Method(_transactions_in, (j.block_in,)),
+    "eth_getBlockTransactionCountByHash": Method(_transactions_in, (j.block_hash_in,)),
+    "eth_getUncleCountByBlockNumber": Method(_uncles_in, (j.block_in,)),
+    "eth_getUncleCountByBlockHash": Method(_uncles_in, (j.block_hash_in,)),
+    "eth_getLogs": Method(find_logs, (j.log_filter_in,)),
 }

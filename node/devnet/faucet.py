@@ -12,7 +12,7 @@ from node.devnet.chain import Chain
 from node.devnet.deployment import send
 from node.devnet.errors import BadRequestError
 from node.devnet.evm_json import address_in, data, quantity_in
-from node.devnet.evm_methods import Method
+from node.devnet.evm_method import Method
 
 NATIVE_GIFT = 1_000_000 * 10**18
 TOKEN_GIFT = 1_000_000 * 10**18

@@ -1,7 +1,8 @@
 """Transactions that wait for a block, with go-ethereum's rules for replacing them.
 
 A sender's waiting nonces have no gaps: one that would leave a gap is refused rather than parked, so that a lost
-transaction shows at once. A waiting transaction is replaced by one with the same nonce that pays at least a tenth more.
+transaction shows at once. Only a transaction dropped by hand leaves one; those behind it wait until it is closed. A
+waiting transaction is replaced by one with the same nonce that pays at least a tenth more.
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ class Pool:
         key = (bytes(transaction.sender), transaction.nonce)
         if transaction.nonce < mined:
             raise TransactionRejectedError(f"nonce too low: next nonce {mined}, tx nonce {transaction.nonce}")
-        following = self.next_nonce(key[0], mined)
-        if transaction.nonce > following:
-            raise TransactionRejectedError(f"nonce too high: next nonce {following}, tx nonce {transaction.nonce}")
         earlier = self._waiting.get(key)
+        following = self.next_nonce(key[0], mined)
         if earlier is None:
+            if transaction.nonce > following:
+                raise TransactionRejectedError(f"nonce too high: next nonce {following}, tx nonce {transaction.nonce}")
             if len(self._waiting) >= MAX_WAITING:
                 raise TransactionRejectedError("txpool is full")
         elif earlier.hash == transaction.hash:

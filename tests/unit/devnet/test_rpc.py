@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from node.devnet import evm_json as j
 from node.devnet.chain import GWEI, Chain, ChainSettings
 from node.devnet.errors import StorageError
-from node.devnet.evm_methods import METHODS, Method
-from node.devnet.evm_rpc import MAX_BATCH, MAX_BODY, EvmRpc
+from node.devnet.evm_envelope import MAX_BATCH
+from node.devnet.evm_method import Method
+from node.devnet.evm_methods import METHODS
+from node.devnet.evm_rpc import MAX_BODY, EvmRpc
 from node.devnet.thread import ChainThread
 from tests.unit.devnet.support import ALICE, BOB, COIN, RECORDER, address, signed
 
