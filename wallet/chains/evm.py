@@ -270,7 +270,12 @@ class EvmChain(VaultCalls):
         for start in range(first, last + 1, LOG_RANGE):
             end = min(start + LOG_RANGE - 1, last)
             wanted = {"address": contract.evm, "fromBlock": hex(start), "toBlock": hex(end), "topics": topics}
-            found += await self._ask("eth_getLogs", [wanted], read_all)
+            try:
+                found += await self._ask("eth_getLogs", [wanted], read_all)
+            except ChainAnswerError:
+                if start <= (await self.head()).number:
+                    raise
+                break  # some nodes refuse to speak of blocks that are not there yet
         return found
 
     async def _price(self) -> int:
