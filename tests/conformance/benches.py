@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ from eth_abi.abi import encode
 from contracts.loader import load
 from node.devnet.chain import ChainSettings
 from node.devnet.server import DevnetServer, DevnetSettings
-from tests.conformance.tron_bench import TronBench, tron_bench
+from tests.conformance.tron_bench import tron_bench
 from tests.interop.node import anvil
 from wallet.address import Address
 from wallet.amount import BTT
@@ -249,8 +249,10 @@ def evm_settings(url: str, token: str, vault: str) -> EvmSettings:
     )
 
 
-def tron_devnet_bench() -> AbstractAsyncContextManager[TronBench]:
-    return tron_bench(finality=FINALITY, notice=NOTICE)
+@asynccontextmanager
+async def tron_devnet_bench() -> AsyncIterator[Bench]:
+    async with tron_bench(finality=FINALITY, notice=NOTICE) as bench:
+        yield bench
 
 
 WITH_NONCES = {"fake": fake_bench, "devnet": devnet_bench, "anvil": anvil_bench}

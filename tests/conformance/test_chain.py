@@ -275,6 +275,22 @@ async def test_events_are_those_of_the_receipts_in_order(bench: Bench) -> None:
     assert not await bench.chain.events(second.block + 1, second.block + 9)
 
 
+async def test_what_happened_long_ago_is_found(bench: Bench) -> None:
+    """Far enough behind the head that an adapter may ask an index instead of the blocks."""
+    first = await do(bench, bench.chain.approve(300))
+    second = await do(bench, bench.chain.deposit(300))
+    moved = await do(bench, bench.chain.transfer_token(STRANGER, 5))
+    await bench.mine(70)
+    head = (await bench.chain.head()).number
+    assert [log.event for log in await bench.chain.events(first.block, head)] == list(second.events)
+    asset = Asset(AssetKind.TOKEN, bench.chain.rail.token, bench.chain.token)
+    found = await bench.chain.transfers(asset, PAYER.address, first.block, head)
+    assert [(one.to, one.amount, one.block) for one in found] == [
+        (bench.chain.rail.vault, 300, second.block),
+        (STRANGER, 5, moved.block),
+    ]
+
+
 # --- transactions ---------------------------------------------------------------------------------------------------
 
 

@@ -274,14 +274,14 @@ _CODES: Mapping[str, tuple[type[ChainError], str]] = {
 }
 """`GrpcAPI.Return.response_code`: what it means for us. Others are taken for the server's own trouble."""
 
-_NO_MONEY = ("not sufficient", "insufficient", "no ownerAccount")
-"""What the words of a CONTRACT_VALIDATE_ERROR hold when it is the money that is missing."""
+_NO_MONEY = ("not sufficient", "insufficient", "no owneraccount", "] does not exist")
+"""What the words of a refusal hold, in lower case, when it is the sender's money that is missing, or all of him."""
 
 
 def refusal(code: str, words: str) -> ChainError:
     """java-tron's code and words as one of our errors."""
     kind, meaning = _CODES.get(code, (ChainAnswerError, f"the server answers {code}"))
-    if kind is RevertedError and any(mark.lower() in words.lower() for mark in _NO_MONEY):
+    if kind is RevertedError and any(mark in words.lower() for mark in _NO_MONEY):
         kind, meaning = InsufficientFundsError, "the account cannot pay it"
     return kind(f"{meaning} ({words})" if words else meaning)
 
