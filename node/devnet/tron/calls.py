@@ -56,11 +56,11 @@ def _operation(request: Request) -> tuple[str, object]:
     return "CreateSmartContract", deploy_message(replace(request, parameters=parameters))
 
 
-def _simulate(chain: TronChain, contract: str, message: object, energy: int | None = None) -> Outcome:
+def _simulate(chain: TronChain, request: Request, contract: str, message: object, energy: int | None = None) -> Outcome:
     operation = operation_of(contract, message)
     if not isinstance(operation, TriggerContract | CreateContract):
         raise BadJsonError("only contracts can be run")
-    return chain.constant(operation, energy)
+    return chain.constant(operation, energy, chain.solid if request.solid else None)
 
 
 def _outcome_json(chain: TronChain, request: Request, contract: str, message: object, outcome: Outcome) -> Json:
@@ -83,7 +83,7 @@ def _outcome_json(chain: TronChain, request: Request, contract: str, message: ob
 
 def _trigger_constant(chain: TronChain, request: Request) -> Json:
     contract, message = _operation(request)
-    return _outcome_json(chain, request, contract, message, _simulate(chain, contract, message))
+    return _outcome_json(chain, request, contract, message, _simulate(chain, request, contract, message))
 
 
 def _trigger(chain: TronChain, request: Request) -> Json:
@@ -91,7 +91,7 @@ def _trigger(chain: TronChain, request: Request) -> Json:
     message = _trigger_message(request)
     contract = chain.contract(request.address("contract_address"))
     if contract is not None and call_data(request)[:4] in _constant_selectors(contract):
-        outcome = _simulate(chain, "TriggerSmartContract", message)
+        outcome = _simulate(chain, request, "TriggerSmartContract", message)
         return _outcome_json(chain, request, "TriggerSmartContract", message, outcome)
     return {"result": {"result": True}, "transaction": unsigned(chain, request, "TriggerSmartContract", message)}
 
@@ -110,12 +110,12 @@ def _constant_selectors(contract: Contract) -> set[bytes]:
 def _estimate(chain: TronChain, request: Request) -> Json:
     """Energy with which the call succeeds (within 1.5 %): more than it uses where an inner call keeps a 64th back."""
     contract, message = _operation(request)
-    outcome = _simulate(chain, contract, message)
+    outcome = _simulate(chain, request, contract, message)
     if not outcome.ok:
         return {"result": {"result": True, "message": text_out(outcome.message.encode(), request.visible)}}
 
     def enough(energy: int) -> bool:
-        return _simulate(chain, contract, message, energy).ok
+        return _simulate(chain, request, contract, message, energy).ok
 
     needed = least_gas(enough, outcome.energy, chain.settings.call_energy)
     return {"result": {"result": True}, "energy_required": needed}

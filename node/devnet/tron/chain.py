@@ -129,9 +129,9 @@ class TronChain:
 
     # --- state -------------------------------------------------------------------------------------------------------
 
-    def account(self, address: bytes) -> Account | None:
-        """None for one that is not activated."""
-        state = self._next_state()
+    def account(self, address: bytes, at: Block | None = None) -> Account | None:
+        """None for one that is not activated. Here and below: as block `at` left it, or the latest."""
+        state = self._state_after(at)
         if not state.exists(address):
             return None
         book = ResourceBook(state, self.settings)
@@ -146,8 +146,8 @@ class TronChain:
             frozen={resource: amount for resource, amount in staked.items() if amount},
         )
 
-    def resources(self, address: bytes) -> Resources:
-        return ResourceBook(self._next_state(), self.settings).overview(address)
+    def resources(self, address: bytes, at: Block | None = None) -> Resources:
+        return ResourceBook(self._state_after(at), self.settings).overview(address)
 
     def contract(self, address: bytes) -> Contract | None:
         state = self._next_state()
@@ -173,14 +173,14 @@ class TronChain:
         state = self._next_state()
         return [asset for number in state.asset_numbers() if (asset := state.asset(number)) is not None]
 
-    def constant(self, operation: Run, energy: int | None = None) -> Outcome:
-        """Run as if in the next block and forget its effects, with at most `energy`, or as much as calls may have.
+    def constant(self, operation: Run, energy: int | None = None, at: Block | None = None) -> Outcome:
+        """Run as if in the block after `at` and forget the effects; `energy` None: as much as calls may have.
 
         Raises `RejectedError` when it cannot begin.
         """
         most = self.settings.call_energy
         limit = most if energy is None else max(0, min(energy, most))
-        return Execution(self._next_state(), self.settings).try_out(operation, limit)
+        return Execution(self._state_after(at), self.settings).try_out(operation, limit)
 
     def parameters(self) -> Mapping[str, int]:
         """Under java-tron's names (`getchainparameters`)."""
@@ -312,6 +312,12 @@ class TronChain:
 
     def _next_state(self) -> TronState:
         return self._state(self._head.state_root, self._head.number + 1, self.now(), self._ancestors)
+
+    def _state_after(self, at: Block | None) -> TronState:
+        if at is None or at.number == self._head.number:
+            return self._next_state()
+        ancestors = self._storage.ids_before(at.number + 1, _ANCESTORS)
+        return self._state(at.state_root, at.number + 1, self.now(), ancestors)
 
     def _state(self, root: bytes, number: int, now: int, ancestors: Sequence[bytes]) -> TronState:
         full = self.settings.full_chain_id and number > 0

@@ -1,7 +1,7 @@
 """Methods that look things up: blocks, transactions, accounts, contracts, TRC-10 assets, and the node itself.
 
-What is not there is an empty object, as protocol buffers print an empty message. `/walletsolidity` sees blocks and
-transactions up to the solidified block; of accounts it sees the latest state.
+What is not there is an empty object, as protocol buffers print an empty message. `/walletsolidity` sees blocks,
+transactions and accounts as of the solidified block.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from node.devnet.tron import views
 from node.devnet.tron.build import Handler
 from node.devnet.tron.chain import TronChain
 from node.devnet.tron.protojson import Json, text_in
-from node.devnet.tron.records import Asset, Block, Mined
+from node.devnet.tron.records import Asset, Block, Mined, Resources
 from node.devnet.tron.request import Request
 from wallet.address import Address
 from wallet.errors import AddressError
@@ -132,22 +132,27 @@ def _count_of_block(chain: TronChain, request: Request) -> Json:
 
 
 def account(chain: TronChain, request: Request) -> Json:
-    address = request.address("address")
-    found = chain.account(address)
+    address, at = request.address("address"), _last(chain, request)
+    found = chain.account(address, at)
     if found is None:
         return {}
     issued = next((asset for asset in chain.assets() if asset.owner == address), None)
-    return views.account_json(found, chain.resources(address), issued, request.visible)
+    return views.account_json(found, chain.resources(address, at), issued, request.visible)
 
 
 def _net(chain: TronChain, request: Request) -> Json:
-    address = request.address("address")
-    return {} if chain.account(address) is None else views.net_json(chain.resources(address))
+    found = _resources_of(chain, request)
+    return {} if found is None else views.net_json(found)
 
 
 def _resources(chain: TronChain, request: Request) -> Json:
-    address = request.address("address")
-    return {} if chain.account(address) is None else views.resources_json(chain.resources(address))
+    found = _resources_of(chain, request)
+    return {} if found is None else views.resources_json(found)
+
+
+def _resources_of(chain: TronChain, request: Request) -> Resources | None:
+    address, at = request.address("address"), _last(chain, request)
+    return None if chain.account(address, at) is None else chain.resources(address, at)
 
 
 def _contract(chain: TronChain, request: Request) -> Json:

@@ -162,8 +162,23 @@ async def test_the_solid_door_shows_only_what_is_solidified(door: Door) -> None:
         assert await door.post(f"walletsolidity/{method}", **parameters) == await door.post(
             f"wallet/{method}", **parameters
         )
-    async with door.session.post(f"{door.url}/walletsolidity/broadcasttransaction", json=payment) as answer:
-        assert answer.status == 404
+
+
+async def test_the_solid_door_shows_accounts_and_contracts_as_they_were(door: Door) -> None:
+    token = {"owner_address": B.tron_hex, "contract_address": Address.parse(door.deployment.token).tron_hex}
+    balance = {"function_selector": "balanceOf(address)", "parameter": B.raw.hex().rjust(64, "0"), **token}
+
+    async def seen(prefix: str) -> tuple[object, int]:
+        account = await door.post(f"{prefix}/getaccount", address=B.tron_hex)
+        outcome = await door.post(f"{prefix}/triggerconstantcontract", **balance)
+        return account.get("balance"), int(outcome["constant_result"][0], 16)
+
+    await door.post("devnet/faucet", address=B.tron, native=7, token=0)
+    await door.post("devnet/mine")
+    await door.post("devnet/faucet", address=B.tron, native=0, token=9)
+    assert (await seen("walletsolidity"), await seen("wallet")) == ((7, 0), (7, 9))
+    await door.post("devnet/mine")
+    assert await seen("walletsolidity") == (7, 9)
 
 
 async def test_a_waiting_transaction_is_pending_until_a_block_takes_it(door: Door) -> None:
