@@ -15,8 +15,8 @@ And once the faults stop:
     done      it becomes final, unless somebody cancelled it, another program took its nonce, its work outran what was
               paid for it, or what it was to follow failed
 
-Reorganisations are at most as deep as what the chain calls final, and a server that lags knows at least what is final,
-or lags for less than `VOID_GRACE`. Other programs may send with the same key.
+Reorganisations are at most as deep as what the chain calls final. A server that lags knows at least what is final, or
+is asked for less than `VOID_GRACE`. Other programs may send with the same key.
 """
 
 from __future__ import annotations
@@ -118,6 +118,7 @@ class Schedules(RuleBasedStateMachine):
         self.chain = self.desk.chain
         self.chain.hook = lambda _question: self.chain_fuse()
         self.rivals: dict[bytes, SignedTx] = {}
+        self.hastened = False
 
     # --- what the node does ------------------------------------------------------------------------------------------
 
@@ -169,13 +170,17 @@ class Schedules(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([RESEND_EVERY, STUCK_AFTER, VOID_GRACE, LIFE]))
     def wait(self, seconds: float) -> None:
-        """No server stays behind for as long as an outbox waits between two looks."""
         self.desk.wait(seconds)
-        self.chain.hasty &= seconds < VOID_GRACE
 
-    @rule()
-    def hasten(self) -> None:
+    @precondition(lambda self: not self.hastened)
+    @rule(number=numbers)
+    def hasten(self, number: int) -> None:
+        """For a moment, and once, the outbox asks a server that lags and takes what it does not know for void."""
+        self.hastened = True
+        self.wait(RESEND_EVERY)
         self.chain.hasty = True
+        self.attempt(self.desk.advance(number))
+        self.chain.hasty = False
 
     @rule(percent=st.sampled_from([50, 105, 200]))
     def price(self, percent: int) -> None:
@@ -267,7 +272,6 @@ class Schedules(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.chain_fuse.left = self.store_fuse.left = self.chain.lag = 0
-        self.chain.hasty = False
         for turn in range(ROUNDS):
             for number in (*range(1, INTENTS + 1), FILLERS + turn // 10):
                 self.attempt(self.desk.advance(number))
