@@ -11,17 +11,21 @@ import aiohttp
 from node.devnet.tron.server import TronDevnetServer, TronDevnetSettings
 from wallet.address import Address
 from wallet.amount import BTT, Token
+from wallet.chains.assets import Asset, AssetKind
 from wallet.chains.base import ChainAdapter
 from wallet.chains.tron import TronChain, TronSettings
 from wallet.cheque import Rail
 
 MAX_FEE = 10**12
+OLD_TOKEN = Asset(AssetKind.TRC10, Token("BTTOLD", 6), number=1_002_000)
 
 
 class TronBench:
     """The compiled contracts on the TVM. `max_fee` in sun."""
 
     max_fee = MAX_FEE
+    asks_price = False
+    """Everybody pays the network's price."""
 
     def __init__(self, chain: TronChain, session: aiohttp.ClientSession, url: str) -> None:
         self._chain = chain
@@ -32,8 +36,9 @@ class TronBench:
     def chain(self) -> ChainAdapter:
         return self._chain
 
-    async def fund(self, owner: Address, *, native: int = 0, token: int = 0) -> None:
-        await self._devnet("faucet", address=owner.tron, native=native, token=token)
+    async def fund(self, owner: Address, *, native: int = 0, token: int = 0, trc10: int = 0) -> None:
+        """`trc10`: units of `OLD_TOKEN`."""
+        await self._devnet("faucet", address=owner.tron, native=native, token=token, asset=trc10)
 
     async def mine(self, blocks: int = 1) -> None:
         await self._devnet("mine", blocks=blocks)

@@ -49,12 +49,10 @@ from wallet.chains.tron_endpoints import (
     Log,
     TronServer,
     message,
-    messages,
     number,
-    text,
     tron_servers,
 )
-from wallet.chains.tron_fees import NoContractError, Prices, estimate_fee, read_prices, run_constant
+from wallet.chains.tron_fees import NoContractError, Prices, estimate_fee, read_prices, run_constant, trc10_balance
 from wallet.chains.tron_logs import search, topic_address
 from wallet.chains.tron_raw import MAX_SUN, Anchor, read_expiration, sign_tron
 from wallet.cheque import Rail
@@ -164,8 +162,7 @@ class TronChain(VaultCalls):
             return await self.native_balance(owner)
 
         async def question(server: TronServer) -> int:
-            entries = messages((await server.account(owner)).get("assetV2"))
-            return sum(number(entry["value"]) for entry in entries if text(entry["key"]) == str(asset.number))
+            return trc10_balance(await server.account(owner), asset.number)
 
         return await self._servers.ask("a balance", question)
 

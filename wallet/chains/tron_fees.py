@@ -71,13 +71,23 @@ async def estimate_fee(server: TronServer, call: Call, sender: Address, prices: 
         extra = _bandwidth_cost(resources, bandwidth(call, sender, limit * prices.energy), prices.byte)
     staked = max(0, number(resources.get("EnergyLimit")) - number(resources.get("EnergyUsed")))
     due = max(0, limit - staked) * prices.energy + extra + (0 if call.trc10 else call.value)
-    funds = number((await server.account(sender)).get("balance"))
+    account = await server.account(sender)
+    if call.trc10 and (held := trc10_balance(account, call.trc10)) < call.value:
+        raise InsufficientFundsError(
+            f"{sender.tron} holds {held} units of TRC-10 {call.trc10}, {call.value} are needed"
+        )
+    funds = number(account.get("balance"))
     if funds < due:
         raise InsufficientFundsError(
             f"{sender.tron} holds {format_amount(funds, native)}; amount and fee take up to "
             f"{format_amount(due, native)}"
         )
     return Fee(limit, prices.energy, extra)
+
+
+def trc10_balance(account: Message, asset: int) -> int:
+    """Units of a TRC-10 in the answer to `getaccount`."""
+    return sum(number(entry["value"]) for entry in messages(account.get("assetV2")) if text(entry["key"]) == str(asset))
 
 
 async def run_constant(server: TronServer, call: Call, sender: Address) -> tuple[int, bytes]:

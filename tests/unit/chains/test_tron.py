@@ -207,7 +207,8 @@ async def test_a_transfer_without_bandwidth_pays_every_byte(stub: TronStub, chai
 
 @pytest.mark.parametrize("trc10", [0, 1_002_000])
 async def test_a_transfer_to_a_new_account_pays_for_the_account(stub: TronStub, chain: TronChain, trc10: int) -> None:
-    accounts = {ME.tron_hex: {"balance": 10**9}, YOU.tron_hex: {}}
+    mine = {"balance": 10**9, "assetV2": [{"key": "1002000", "value": SEND.value}]}
+    accounts: dict[str, Any] = {ME.tron_hex: mine, YOU.tron_hex: {}}
     stub.answers["wallet/getaccount"] = lambda asked: accounts[asked["address"]]
     assert await chain.estimate(replace(SEND, trc10=trc10), ME) == Fee(0, 100, 1_100_000)
 
@@ -263,6 +264,12 @@ async def test_amount_and_fee_must_be_there(stub: TronStub, chain: TronChain) ->
     stub.answers["wallet/getaccount"] = {"balance": 4_999_999}
     with pytest.raises(InsufficientFundsError, match=r"holds 4\.999999 TRX; amount and fee take up to 5 TRX"):
         await chain.estimate(SEND, ME)
+
+
+async def test_a_trc10_token_must_be_there(stub: TronStub, chain: TronChain) -> None:
+    stub.answers["wallet/getaccount"] = {"balance": 10**9, "assetV2": [{"key": "1002000", "value": 3}]}
+    with pytest.raises(InsufficientFundsError, match="holds 3 units of TRC-10 1002000, 5000000 are needed"):
+        await chain.estimate(replace(SEND, trc10=1_002_000), ME)
 
 
 async def test_an_amount_that_tron_cannot_express_is_refused(stub: TronStub, chain: TronChain) -> None:
