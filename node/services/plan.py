@@ -152,21 +152,23 @@ class Terms:
 def judge(
     cheques: Sequence[PlannedCheque], fee: Fee, terms: Terms, *, rescued: Collection[Address] = frozenset()
 ) -> Batch:
-    """Whether to cash these in one transaction. `rescued`: payers whose cheques were cashed within `RESCUE_EVERY`,
-    which matters where no rate is known."""
+    """Whether to cash these in one transaction: it is cheap, or all of them are endangered.
+
+    `rescued`: payers whose cheques were cashed within `RESCUE_EVERY`, which matters where no rate is known.
+    """
     value = sum(cheque.payout for cheque in cheques)
     fee_value = terms.fee_value(fee)
-    in_danger = [cheque for cheque in cheques if cheque.endangered]
+    endangered = all(cheque.endangered for cheque in cheques)
     if fee_value is None:
-        worth_it = len(in_danger) == len(cheques) and not any(cheque.payer in rescued for cheque in cheques)
+        worth_it = endangered and not any(cheque.payer in rescued for cheque in cheques)
         unknown = f"what one {terms.native} is worth in {terms.token} is not known: set fee_rate to cash when it pays"
-        why = f"{_danger(in_danger)}, whatever the fee: {unknown}" if worth_it else unknown
+        why = f"{_danger(cheques)}, whatever the fee: {unknown}" if worth_it else unknown
     elif fee_value * 1000 <= value * terms.permille:
         worth_it, why = True, f"the fee is {percent(fee_value, value)} of the payout"
     elif fee_value >= value:
         worth_it, why = False, "the fee would take all of the payout"
-    elif in_danger:
-        worth_it, why = True, f"{_danger(in_danger)}, and the fee is {percent(fee_value, value)} of the payout"
+    elif endangered:
+        worth_it, why = True, f"{_danger(cheques)}, and the fee is {percent(fee_value, value)} of the payout"
     else:
         limit = percent(terms.permille, 1000)
         worth_it, why = False, f"the fee is {percent(fee_value, value)} of the payout; it pays at {limit}"

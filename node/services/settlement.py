@@ -128,7 +128,7 @@ class Settlement:
         """Take every open intent to its end, and book what a crash has left unbooked."""
         for intent in await self._outbox.open_intents():
             try:
-                await self._finish(intent)
+                await self.finish(intent)
             except IntentFailedError as error:
                 log.warning("settlement on %s: %s", self._chain.rail.id, error)
         for intent in await self._store.unbooked_intents(self._chain.rail.id, self._own):
@@ -275,9 +275,14 @@ class Settlement:
 
     async def perform(self, key: str, call: Call) -> Done:
         """Take a call to its final receipt; the same key again is the same transaction. Raises as `cash`."""
-        return await self._finish(await self._outbox.submit(key, call))
+        return await self.finish(await self.submit(key, call))
 
-    async def _finish(self, intent: Intent) -> Done:
+    async def submit(self, key: str, call: Call) -> Intent:
+        """Make a call durable; `finish` takes it on, at once or after a restart. Raises `KeyReusedError`."""
+        return await self._outbox.submit(key, call)
+
+    async def finish(self, intent: Intent) -> Done:
+        """The second half of `perform`."""
         try:
             intent, receipt = await self._outbox.finish(intent, deadline=DEADLINE)
         except IntentFailedError:

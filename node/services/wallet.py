@@ -7,17 +7,17 @@ to the rail's outbox under the caller's idempotency key, so that asking twice se
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from node.ports.clock import Clock
-from node.services.settlement import Done
+from node.services.settlement import Done, Settlement
 from wallet.address import Address
 from wallet.amount import format_amount
 from wallet.chains.abi import NOBODY
 from wallet.chains.assets import Asset, TokenTransfer
-from wallet.chains.base import Call, ChainAdapter, ChainError, Fee, InsufficientFundsError, PayerState
+from wallet.chains.base import Call, ChainAdapter, ChainError, Fee, PayerState
 from wallet.errors import WalletError
 from wallet.limits import SpendLimits
 from wallet.outbox import Intent, IntentState
@@ -43,13 +43,13 @@ class IntentHistory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Purse:
-    """One rail. `label` tells people whose money it is; `perform` takes a call to its final receipt."""
+    """One rail. `label` tells people whose money it is."""
 
     name: str
     label: str
     chain: ChainAdapter
     holdings: Holdings
-    perform: Callable[[str, Call], Awaitable[Done]]
+    settlement: Settlement
     link: Callable[[str], str] = lambda transaction: ""
 
 
@@ -110,6 +110,7 @@ class Wallet:
         self.own = own
         self._history = history
         self._clock = clock
+        self._submitting = asyncio.Lock()
 
     def purse(self, name: str | None) -> Purse:
         """By name; without one, the only rail. Raises `UnknownAssetError`."""
@@ -123,7 +124,7 @@ class Wallet:
 
     def asset(self, rail: str | None, symbol: str) -> Asset:
         """Raises `UnknownAssetError`."""
-        return self._asset(self.purse(rail), symbol)
+        return self._asset(self._purse_with(rail, symbol), symbol)
 
     async def balances(self) -> list[Balances]:
         """One for each rail, in their order. Asks all of them at once; a rail that is away does not hold up others."""
@@ -131,7 +132,7 @@ class Wallet:
 
     async def quote_transfer(self, rail: str | None, symbol: str, to: str, amount: int) -> Quote:
         """Raises `AddressError`, `UnknownAssetError`, `LimitError`, `ChainError`: all before anything is signed."""
-        purse = self.purse(rail)
+        purse = self._purse_with(rail, symbol)
         asset = self._asset(purse, symbol)
         receiver = Address.parse_on(to, tron=purse.chain.rail.id.startswith("tron:"))
         return await self._quote(purse, purse.chain.transfer(asset, receiver, amount), asset, amount)
@@ -155,8 +156,11 @@ class Wallet:
                 f"the fee of up to {format_amount(quote.fee.total, native)} is above the "
                 f"{format_amount(max_fee, native)} that you allowed"
             )
-        await self.check_limits(quote.purse, quote.call)
-        return await quote.purse.perform(f"wallet:{key}", quote.call)
+        settlement = quote.purse.settlement
+        async with self._submitting:  # what one of two transfers uses up, the other must see
+            await self.check_limits(quote.purse, quote.call)
+            intent = await settlement.submit(f"wallet:{key}", quote.call)
+        return await settlement.finish(intent)
 
     async def check_limits(self, purse: Purse, call: Call) -> None:
         """Raises `LimitError` where the user's limits forbid what the call moves out."""
@@ -191,6 +195,11 @@ class Wallet:
 
     # --- the parts ---------------------------------------------------------------------------------------------------
 
+    def _purse_with(self, rail: str | None, symbol: str) -> Purse:
+        """The named rail; without a name, the only one that has such an asset."""
+        having = [purse for purse in self.purses.values() if purse.holdings.find(symbol)]
+        return having[0] if rail is None and len(having) == 1 else self.purse(rail)
+
     def _asset(self, purse: Purse, symbol: str) -> Asset:
         asset = purse.holdings.find(symbol)
         if asset is None:
@@ -212,9 +221,9 @@ class Wallet:
         await self.check_limits(purse, call)
         balance = await purse.chain.balance(asset, self.own)
         if balance < amount:
-            raise InsufficientFundsError(
+            raise WalletError(
                 f"{format_amount(amount, asset.token)} are wanted, and the wallet holds "
-                f"{format_amount(balance, asset.token)}"
+                f"{format_amount(balance, asset.token)} on {purse.name}"
             )
         return Quote(purse, call, await purse.chain.estimate(call, self.own), asset, amount, balance)
 

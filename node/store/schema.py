@@ -195,4 +195,4 @@ meta = Table(
     Column("value", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
-"""`sequence`: transactions that moved money. `clean`: 1 after a clean stop. `intents`, `payouts`: how many there were."""
+"""`sequence`: transactions that moved money. `clean`: 1 after a clean stop. `intents`, `payouts`: how many so far."""
