@@ -14,6 +14,7 @@ from node.devnet.tron.actuators import Desk, actuate, invalid, opens_account
 from node.devnet.tron.messages import TronContext, TronMessage
 from node.devnet.tron.opcodes import PREFIX
 from node.devnet.tron.records import (
+    Code,
     ContractRet,
     CreateContract,
     Outcome,
@@ -63,7 +64,8 @@ class Execution:
         nobody = bytes(32)
         if isinstance(operation, CreateContract):
             return self._create(operation, keccak(nobody + PREFIX + operation.owner)[12:], nobody, energy)
-        self._record(operation.contract)
+        if not self._state.is_contract(operation.contract):
+            raise RejectedError(Code.CONTRACT_VALIDATE_ERROR, "Smart contract is not exist.")
         return self._trigger(operation, nobody, energy)
 
     def _run(self, transaction: Transaction) -> Receipt:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from node.devnet.errors import BadRequestError
 from node.devnet.tron.records import Asset
 
 TRX = 10**6
@@ -21,6 +22,8 @@ class TronSettings:
     TRX), so that a stake gives about what it would give on the main network. `call_energy` bounds calls that cost
     nothing. `max_steps` is how many operations a transaction or call may take, where a main network's node looks at a
     clock.
+
+    Raises `BadRequestError` for a price of nothing: energy limits are what a fee limit buys.
     """
 
     chain_id: int = 0x6274746E
@@ -43,3 +46,7 @@ class TronSettings:
     confirmations: int = 1
     allocation: Mapping[bytes, int] = field(default_factory=dict)
     assets: Sequence[Asset] = ()
+
+    def __post_init__(self) -> None:
+        if self.energy_price < 1:
+            raise BadRequestError("energy costs at least one sun")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.devnet.tron.admission import check_reference, check_size
@@ -93,6 +93,7 @@ def test_a_wrong_signature_is_named() -> None:
     assert str(refused(CHAIN, signed(CHAIN, PAYMENT, permission=3))).endswith("permission isn't exit")
 
 
+@settings(deadline=None)  # a signature is recovered each time
 @given(st.binary(min_size=65, max_size=65))
 def test_no_other_signature_is_an_owners(signature: bytes) -> None:
     transaction = replace(signed(CHAIN, PAYMENT), signatures=(signature,))
@@ -120,6 +121,7 @@ def test_a_transaction_must_refer_to_a_block_of_this_chain(reference: dict[str, 
     assert (error.code, str(error)) == (Code.TAPOS_ERROR, "Tapos check error.")
 
 
+@settings(deadline=None)
 @given(head=st.integers(0, 200_000), age=st.integers(0, 200_000))
 def test_a_reference_is_good_for_65536_blocks(head: int, age: int) -> None:
     number = head - age

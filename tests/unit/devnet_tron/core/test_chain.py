@@ -118,7 +118,7 @@ def test_a_constant_call_changes_nothing_and_costs_nothing() -> None:
     assert chain.constant(CreateContract(C, initcode(asm("STOP")))).output == asm("STOP")
     assert chain.constant(TriggerContract(bytes(20), contract)).ok
     assert (chain.head, balance(chain, A), list(chain.logs())) == (*before, [])
-    with pytest.raises(RejectedError, match="No contract or not a valid smart contract"):
+    with pytest.raises(RejectedError, match=r"Smart contract is not exist\."):
         chain.constant(TriggerContract(A, B))
     assert chain.constant(TriggerContract(A, contract), energy=10).energy == 10
 
@@ -304,8 +304,11 @@ def test_a_file_has_one_user_one_chain_and_one_rail(tmp_path: Path) -> None:
     (tmp_path / "broken").write_bytes(b"not a database" * 1000)
     with pytest.raises(StorageError, match="damaged"):
         make_chain(tmp_path / "broken")
+    for chain_id in (2**32, -1):
+        with pytest.raises(BadRequestError):
+            make_chain(chain_id=chain_id)
     with pytest.raises(BadRequestError):
-        make_chain(chain_id=2**32)
+        make_chain(energy_price=0)
 
 
 _WRITER = """
