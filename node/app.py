@@ -8,6 +8,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Callable, Collection
+from fractions import Fraction
 
 from config.paths import Paths
 from config.settings import Settings
@@ -16,7 +17,7 @@ from node.engine.libtorrent import LibtorrentEngine
 from node.http.api import Api
 from node.http.server import ApiServer, load_token
 from node.ports.engine import EngineSettings
-from node.rails import open_rails, transfer_limits
+from node.rails import OpenRail, open_rails, transfer_limits
 from node.services.budget import Budget, TorrentTerms
 from node.services.earnings import Earnings
 from node.services.notices import Watcher
@@ -113,7 +114,7 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey) -> Daemon:
             rail.network.label,
             rail.chain,
             rail.holdings(key.address),
-            settlements[rail.name].perform,
+            settlements[rail.name],
             rail.network.link,
         )
         for rail in rails
@@ -125,6 +126,11 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey) -> Daemon:
     torrents.on_added = lambda record: payments.set_terms(record.id, TorrentTerms(record.max_price, record.budget))
     torrents.on_removed = payments.torrent_removed
     return daemon
+
+
+def _rate(rail: OpenRail) -> Fraction | None:
+    """Token units that one native unit is worth."""
+    return None if rail.fee_rate is None else Fraction(rail.fee_rate, 10**rail.chain.native.decimals)
 
 
 async def _serve(settings: Settings, paths: Paths, key: PrivateKey, ready: Callable[[str, int], None]) -> None:

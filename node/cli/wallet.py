@@ -277,14 +277,23 @@ def settle(shell: Shell, dry_run: bool, rail: str | None) -> None:
 
 def _show_plan(shell: Shell, row: dict[str, Any]) -> None:
     say = shell.console.print
+    say(row["label"], style="bold")
+    for cheque in (*row["cheques"], *row["held_back"]):
+        both = {**row, **cheque}
+        note = f", {cheque['note']}" if cheque["note"] else ""
+        say(f"  {cheque['payer']}  {amount(both, 'payout')} of {amount(both, 'uncashed')}{note}")
     if not row["cheques"]:
-        say(f"{row['rail']}: no cheques to cash")
+        say("  no cheques to cash")
         return
+    share = f", {row['fee_share']:.2%} of it" if row["fee_share"] is not None else ""
     fee = amount(row, "fee", "fee_symbol", "fee_decimals")
-    say(f"{row['rail']}: {len(row['cheques'])} cheques worth {format_amount(int(row['value']))}, fee at most {fee}")
-    if row.get("transaction"):
-        done = row["transaction"]
-        say(f"cashed, fee {amount(done, 'fee', 'fee_symbol', 'fee_decimals')}\n{done['link'] or done['hash']}")
+    say(f"  worth {amount(row, 'value')}, fee at most {fee}{share}")
+    if int(row["bounces"]):
+        say(f"  not covered: {amount(row, 'bounces')}", style="yellow")
+    for why in row["why"]:
+        say(f"  {why}")
+    for done in row["transactions"]:
+        say(f"  cashed, fee {amount(done, 'fee', 'fee_symbol', 'fee_decimals')}  {done['link'] or done['hash']}")
 
 
 for command in MONEY_COMMANDS:

@@ -229,17 +229,17 @@ class Demo:
             payer_deposit_before=payer.deposit_before,
             payer_deposit_after=rail.deposit(payer.address),
         )
-        done = settled.get("transaction")
+        done = settled["transactions"]
         figures = {name: str(value) if isinstance(value, int) else value for name, value in asdict(books).items()}
         return {
             "rail": rail.network,
             "payer": payer.node.name,
             "bytes_paid": earns["bytes"],
             **figures,
-            "fee": done["fee"] if done else "0",
+            "fee": str(sum(int(transaction["fee"]) for transaction in done)),
             "fee_symbol": settled["fee_symbol"],
             "fee_decimals": settled["fee_decimals"],
-            "transaction": done["hash"] if done else "",
+            "transactions": [transaction["hash"] for transaction in done],
             "faults": books.faults(),
         }
 

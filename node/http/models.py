@@ -295,3 +295,42 @@ class TransactionResult(Model):
     fee_decimals: int
     text: str
     link: str
+
+
+class PlannedCheque(Model):
+    """A cheque we hold. `payout`: what cashing it now would bring; `bounces`: what is not covered."""
+
+    payer: str
+    cumulative: Units
+    uncashed: Units
+    payout: Units
+    bounces: Units
+    notice: Units
+    """What its payer wants to withdraw."""
+    note: str
+    """Why it is held back."""
+
+
+class SettleLine(Model):
+    """What cashing on one rail does, or would do. `fee_value`: the fee in settlement tokens, null without a rate."""
+
+    rail: str
+    label: str
+    cheques: list[PlannedCheque]
+    held_back: list[PlannedCheque]
+    symbol: str
+    decimals: int
+    value: Units
+    bounces: Units
+    fee: Units
+    fee_symbol: str
+    fee_decimals: int
+    fee_value: Units | None
+    fee_share: float | None
+    worth_it: bool
+    why: list[str]
+    transactions: list[TransactionResult]
+
+
+class Settled(Model):
+    rails: list[SettleLine]

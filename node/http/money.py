@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import asdict
-from typing import Any
 
 from aiohttp import web
 
@@ -29,6 +28,7 @@ from node.http import models
 from node.http.requests import answer, read_body
 from node.ports.store import Direction, utc_day
 from node.services.history import priced_bytes
+from node.services.plan import PlannedCheque
 from node.services.settlement import Done, Settlement
 from node.services.wallet import Balances, Purse, Quote
 from wallet.address import Address
@@ -165,34 +165,38 @@ class MoneyApi:
         fee = await purse.chain.estimate(call, self._daemon.wallet.own)
         if body.dry_run:
             return answer(_fee_only(purse, call, fee.total))
-        return answer(_result(await purse.perform(f"vault:{_key(request)}", call), purse))
+        return answer(_result(await purse.settlement.perform(f"vault:{_key(request)}", call), purse))
 
     # --- cheques -----------------------------------------------------------------------------------------------------
 
     async def settle(self, request: web.Request) -> web.Response:
         body = await read_body(request, models.SettleBody)
         names = [self._daemon.wallet.purse(body.rail).name] if body.rail else list(self._daemon.settlements)
-        return web.json_response({"rails": [await self._settle(name, dry_run=body.dry_run) for name in names]})
+        return answer(models.Settled(rails=[await self._settle(name, dry_run=body.dry_run) for name in names]))
 
-    async def _settle(self, name: str, *, dry_run: bool) -> dict[str, Any]:
+    async def _settle(self, name: str, *, dry_run: bool) -> models.SettleLine:
         settlement, purse = self._settlement(name)
         plan = await settlement.plan()
-        found: dict[str, Any] = {
-            "rail": name,
-            "cheques": [
-                {"payer": c.payer.evm, "cumulative": str(c.cumulative), "uncashed": str(c.uncashed)}
-                for c in plan.cheques
-            ],
-            "value": str(plan.value),
-            "fee": str(plan.fee),
-            "fee_symbol": purse.chain.native.symbol,
-            "fee_decimals": purse.chain.native.decimals,
-            "worth_it": plan.worth_it,
-        }
-        if not dry_run:
-            done = await settlement.cash(plan)
-            found["transaction"] = _result(done[-1], purse).model_dump() if done else None
-        return found
+        done = () if dry_run else await settlement.cash(plan)
+        native, token = purse.chain.native, purse.chain.rail.token
+        return models.SettleLine(
+            rail=name,
+            label=purse.label,
+            cheques=[_cheque(cheque) for cheque in plan.cheques],
+            held_back=[_cheque(cheque) for cheque in plan.held_back],
+            symbol=token.symbol,
+            decimals=token.decimals,
+            value=plan.value,
+            bounces=plan.bounces,
+            fee=plan.fee,
+            fee_symbol=native.symbol,
+            fee_decimals=native.decimals,
+            fee_value=plan.fee_value,
+            fee_share=None if plan.fee_share is None else float(plan.fee_share),
+            worth_it=plan.worth_it,
+            why=[batch.why for batch in plan.batches] or ([plan.why] if plan.why else []),
+            transactions=[_result(one, purse) for one in done],
+        )
 
     # --- the parts ---------------------------------------------------------------------------------------------------
 
@@ -318,6 +322,18 @@ def _fee_only(purse: Purse, call: Call, fee: int) -> models.Quote:
         decimals=native.decimals,
         amount=0,
         balance=0,
+    )
+
+
+def _cheque(planned: PlannedCheque) -> models.PlannedCheque:
+    return models.PlannedCheque(
+        payer=planned.payer.evm,
+        cumulative=planned.cumulative,
+        uncashed=planned.uncashed,
+        payout=planned.payout,
+        bounces=planned.bounces,
+        notice=planned.notice,
+        note=planned.note,
     )
 
 

@@ -49,7 +49,7 @@ def test_owed_earned_and_cashed_are_the_same_to_the_unit(tmp_path: Path, worker_
         assert 0 < owed["metered"] <= cost(SIZE, PRICE)
         assert owed["metered"] == owed["cheques"] == owed["acknowledged"]
         assert owed["metered"] == earned["metered"] == earned["cheques"] == earned["cashed"]
-        assert settled["transaction"]["ok"]
+        assert [done["ok"] for done in settled["transactions"]] == [True]
         # Nothing is left to cash, and asking again costs nothing.
         assert seller.call("POST", "/v1/settle")["rails"][0]["cheques"] == []
 
