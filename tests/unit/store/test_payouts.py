@@ -19,11 +19,22 @@ async def test_each_cheque_of_a_receipt_is_a_payout_of_what_it_added(store: SqlS
     await store.receive_cheque(received(10, payer=1))
     await store.mark_cashed(cash_receipt("a", Cashed(partner(1), ME, 4, 6, 3)))
     await store.mark_cashed(cash_receipt("b", Cashed(partner(1), ME, 10, 0, 5), Cashed(partner(2), ME, 8)))
-    common = {"rail": RAIL, "block": 7, "payee": ME, "at": NOW}
+    first = Payout(
+        number=1,
+        rail=RAIL,
+        transaction="a",
+        block=7,
+        payer=partner(1),
+        payee=ME,
+        amount=4,
+        bounced=6,
+        fee=3,
+        at=NOW,
+    )
     assert await store.payouts() == [
-        Payout(number=3, transaction="b", payer=partner(2), amount=8, bounced=0, fee=0, **common),
-        Payout(number=2, transaction="b", payer=partner(1), amount=6, bounced=0, fee=5, **common),
-        Payout(number=1, transaction="a", payer=partner(1), amount=4, bounced=6, fee=3, **common),
+        replace(first, number=3, transaction="b", payer=partner(2), amount=8, bounced=0, fee=0),
+        replace(first, number=2, transaction="b", amount=6, bounced=0, fee=5),
+        first,
     ]
     assert [payout.number for payout in await store.payouts(before=3, limit=1)] == [2]
     assert [payout.number for payout in await store.payouts(payer=partner(2))] == [3]
