@@ -24,7 +24,7 @@ from node.devnet.tron.proto import (
     transaction_id,
 )
 from node.devnet.tron.protojson import read_message
-from node.devnet.tron.records import Asset, Block, CreateContract, Mined, TriggerContract
+from node.devnet.tron.records import Asset, Block, CreateContract, Mined, Transaction, TriggerContract
 from node.devnet.tron.settings import TRX
 from wallet.address import Address
 from wallet.digests import mask_chain_id
@@ -51,11 +51,8 @@ _FIRST_BLOCKS = 16
 _KEY = PrivateKey(DEPLOYER_KEY.to_bytes())
 
 
-def send(chain: TronChain, contract: str, fields: Mapping[str, object], fee_limit: int = 0) -> Mined:
-    """A transaction of the deployer, in a block. `fields` as in java-tron's JSON, with hex addresses.
-
-    Raises `DevnetError` when it is refused, fails, or waits because nobody mines.
-    """
+def signed(chain: TronChain, contract: str, fields: Mapping[str, object], fee_limit: int = 0) -> Transaction:
+    """The deployer's transaction. `fields` as in java-tron's JSON, with hex addresses."""
     head, now = chain.head, chain.now()
     header = Header(
         ref_block_bytes=head.id[6:8],
@@ -66,8 +63,12 @@ def send(chain: TronChain, contract: str, fields: Mapping[str, object], fee_limi
     )
     message = read_message(contract, {"owner_address": hex_address(DEPLOYER), **fields}, visible=False)
     raw = encode_raw(contract, message, header)
-    signature = _KEY.sign_digest(transaction_id(raw))
-    transaction = decode_transaction(encode_transaction(raw, [signature]))
+    return decode_transaction(encode_transaction(raw, [_KEY.sign_digest(transaction_id(raw))]))
+
+
+def send(chain: TronChain, contract: str, fields: Mapping[str, object], fee_limit: int = 0) -> Mined:
+    """`signed`, and in a block, whoever mines. Raises `DevnetError` when it is refused or fails."""
+    transaction = signed(chain, contract, fields, fee_limit)
     chain.submit(transaction)
     if not chain.automine:
         chain.mine()

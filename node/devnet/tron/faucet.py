@@ -37,10 +37,13 @@ class TronFaucet:
         if native:
             sent.append(send(chain, "TransferContract", {"to_address": to, "amount": native}))
         if token:
-            mint = (_MINT + encode(["address", "uint256"], [address, token])).hex()
-            call = {"contract_address": hex_address(self.token), "data": mint}
-            sent.append(send(chain, "TriggerSmartContract", call, FEE_LIMIT))
+            sent.append(send(chain, "TriggerSmartContract", self.minting(address, token), FEE_LIMIT))
         if asset:
             name = str(BTTOLD.number).encode().hex()
             sent.append(send(chain, "TransferAssetContract", {"to_address": to, "asset_name": name, "amount": asset}))
         return [mined.transaction.id for mined in sent]
+
+    def minting(self, address: bytes, amount: int) -> dict[str, str]:
+        """The fields of the transaction that makes new test BTT."""
+        data = _MINT + encode(["address", "uint256"], [address, amount])
+        return {"contract_address": hex_address(self.token), "data": data.hex()}
