@@ -15,6 +15,9 @@ class OutOfTimeError(VMError):
 class OutOfMemoryError(VMError):
     """More than 3 MiB of memory were wanted."""
 
+    def __init__(self, operation: str) -> None:
+        super().__init__(f"Out of Memory when '{operation}' operation executing")
+
 
 class InvalidCodeError(VMError):
     """A new contract's code begins with 0xef (EIP-3541)."""

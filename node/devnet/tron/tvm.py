@@ -104,9 +104,16 @@ class TvmComputation(IstanbulComputation):
     # --- what opcodes ask for ----------------------------------------------------------------------------------------
 
     def extend_memory(self, start_position: int, size: int) -> None:
-        if size and start_position + size > MAX_MEMORY:
-            raise OutOfMemoryError("Out of Memory when 'memory' operation executing")
-        super().extend_memory(start_position, size)
+        """3 energy a word, and a 512th of the square of all words."""
+        end = start_position + size
+        have, want = len(self._memory) // 32, (end + 31) // 32
+        if not size or want <= have:
+            return
+        operation = self._operation()
+        if end > MAX_MEMORY:
+            raise OutOfMemoryError(operation)
+        self.consume_gas(3 * (want - have) + want**2 // 512 - have**2 // 512, operation)
+        self._memory.extend(start_position, size)
 
     def jump_to(self, target: int) -> None:
         if self._destinations is None:
@@ -115,6 +122,11 @@ class TvmComputation(IstanbulComputation):
             shown = target if target < 2**31 else -1
             raise InvalidJumpDestination(f"Operation with pc isn't 'JUMPDEST': PC[{shown}];")
         self.code.program_counter = target
+
+    def _operation(self) -> str:
+        """The name of the instruction that is being executed, unless it is a PUSH."""
+        operation = OPERATIONS[self.msg.code[self.code.program_counter - 1]]
+        return str(getattr(operation, "mnemonic", "?"))
 
     # --- how a message runs ------------------------------------------------------------------------------------------
 

@@ -156,7 +156,7 @@ def test_ripemd160_is_trons_own_and_ethereums_is_found_elsewhere() -> None:
         ("ADD", ContractRet.STACK_TOO_SMALL, ""),
         ("JUMPDEST 1 0 JUMP", ContractRet.STACK_TOO_LARGE, "Expected: overflow 1024 elements stack limit"),
         ("JUMPDEST 0 JUMP", ContractRet.OUT_OF_TIME, "CPU timeout"),
-        ("0 3145729 MLOAD", ContractRet.OUT_OF_MEMORY, "Out of Memory"),
+        ("0 3145729 MLOAD", ContractRet.OUT_OF_MEMORY, "Out of Memory when 'MLOAD' operation"),
         ("1 0 0 RETURNDATACOPY", ContractRet.UNKNOWN, ""),
         (f"0 0 0 0 1000000 1 {OTHER} 0 CALLTOKEN", ContractRet.TRANSFER_FAILED, "not valid token id"),
         (f"0 0 0 0 0 1 {OTHER} 0 CALLTOKEN", ContractRet.TRANSFER_FAILED, "not valid token id"),

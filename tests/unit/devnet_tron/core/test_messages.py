@@ -202,6 +202,8 @@ def test_code_costs_200_energy_a_byte_and_too_little_means_out_of_energy() -> No
     assert long - short == 32 * 200 + 3 + 3  # a word more of copying and memory
     outcome = chain.constant(CreateContract(A, initcode(bytes(64))), energy=long - 1)
     assert (outcome.ret, outcome.energy) == (ContractRet.OUT_OF_ENERGY, long - 1)
+    assert "'save just created contract code'" in outcome.message
+    assert "'MSTORE'" in chain.constant(CreateContract(A, asm("1 9999 MSTORE")), energy=100).message
 
 
 def test_a_deployed_contract_may_be_larger_than_ethereum_allows() -> None:
