@@ -71,7 +71,7 @@ class ChainUnreachableError(ChainError):
 class ChainAnswerError(ChainError):
     """An endpoint sent something that is no answer. `retry_after`: seconds it asked us to wait, 0 if it did not."""
 
-    hint = "the endpoint is overloaded or no JSON-RPC service: wait, or set other [rail] endpoints"
+    hint = "the endpoint is overloaded, or no server of this network: wait, or set other [rail] endpoints"
     retry = True
 
     def __init__(self, text: str, retry_after: float = 0.0) -> None:
@@ -138,6 +138,7 @@ class Call:
     """What a transaction is to do. `value` in native units; `method` names it in books, `text` tells the user.
 
     `trc10`: the number of the TRC-10 token that `value` counts instead of native coins; 0 for none (TRON only).
+    `creates`: the name of the contract that `data` makes when it is run; `to` means nothing then.
     """
 
     to: Address
@@ -146,6 +147,7 @@ class Call:
     method: str
     text: str
     trc10: int = 0
+    creates: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,6 +354,8 @@ class Receipt:
     fee_used: int
     fee_paid: int
     events: tuple[VaultEvent, ...] = ()
+    contract: Address | None = None
+    """What a deployment made. (TRON also tells which contract was called.)"""
 
 
 # --- the port -------------------------------------------------------------------------------------------------------
@@ -427,6 +431,9 @@ class ChainAdapter(Protocol):
         """Native coins become units of an asset that `wraps_native`, one to one."""
 
     def unwrap(self, asset: Asset, amount: int) -> Call: ...
+
+    def deploy(self, name: str, creation: bytes) -> Call:
+        """A new contract: creation code with its encoded arguments. Its address is in the receipt."""
 
     def transfer_native(self, to: Address, amount: int) -> Call: ...
 

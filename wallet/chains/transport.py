@@ -101,7 +101,7 @@ class Server:
 
     def line(self, text: object) -> str:
         """The server's words as one line of printable characters, without our secrets."""
-        words = str(text)[: 10 * MAX_LINE]
+        words = str(text)
         for secret in filter(None, self._headers.values()):
             words = words.replace(secret, "***")
         return "".join(c if c.isprintable() else " " for c in words[:MAX_LINE])

@@ -6,7 +6,7 @@ There is no nonce. What keeps a transaction from taking effect twice is its id, 
 expiry must be told by the clock that judges it: it counts from the head block's time, and this machine's clock is only
 compared with it. The reference block is a solidified one, which no fork and no server that lags a little lacks.
 
-Figures that belong together (a receipt and its block, a balance and a head) are asked at one server. Whether a
+Figures that belong together (a receipt and its block, a payer's balance and notice) are asked at one server. Whether a
 transaction is void is asked at every server, and one that has not seen its expiry pass, or knows its id, is enough to
 say no: where two servers disagree nobody signs a second time.
 """
@@ -19,7 +19,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TypeVar
 
 from wallet.address import Address
 from wallet.amount import Token, format_amount
@@ -66,8 +65,6 @@ MAX_BLOCKS = 2_000_000
 """Blocks for which `events` may be asked in one call."""
 MS = 1000
 _SAME_HEAD_TRIES = 3
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)

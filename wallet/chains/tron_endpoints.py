@@ -275,7 +275,7 @@ _CODES: Mapping[str, tuple[type[ChainError], str]] = {
 """`GrpcAPI.Return.response_code`: what it means for us. Others are taken for the server's own trouble."""
 
 _NO_MONEY = ("not sufficient", "insufficient", "no owneraccount", "] does not exist")
-"""What the words of a refusal hold, in lower case, when it is the sender's money that is missing, or all of him."""
+"""What the words of a refusal hold, in lower case, when the money, or even the account, of the sender is missing."""
 
 
 def refusal(code: str, words: str) -> ChainError:
