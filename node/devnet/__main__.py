@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from node.devnet.rail import RailServer
 
 
+_OPTIONAL = {"eth": "py-evm", "google": "protobuf"}
+"""Packages of the `devnet` extra, by what they are imported as."""
+_PORTS = {"bttc": 8545, "tron": 9090}
+
+
 def _port(text: str) -> int:
     number = int(text)
     if not 0 <= number <= 65_535:
@@ -23,10 +28,11 @@ def _port(text: str) -> int:
     return number
 
 
-_OPTIONAL = {"eth": "py-evm", "google": "protobuf"}
-"""Packages of the `devnet` extra, by what they are imported as."""
-_DEFAULTS = {"bttc": (8545, 199), "tron": (9090, 0x6274746E)}
-"""Port and chain id per rail."""
+def _chain_id(text: str) -> int:
+    try:
+        return int(text, 0)
+    except ValueError:
+        raise argparse.ArgumentTypeError("a chain id is a number, such as 199 or 0x6274746e") from None
 
 
 def _arguments() -> argparse.Namespace:
@@ -36,7 +42,7 @@ def _arguments() -> argparse.Namespace:
         "--rail tron, behind java-tron's HTTP API. Prints one JSON line with url, chain, chain_id, token, vault and "
         "deployer when ready; SIGTERM or Ctrl-C stops it.",
     )
-    parser.add_argument("--rail", choices=tuple(_DEFAULTS), default="bttc", help="whose rules (default: %(default)s)")
+    parser.add_argument("--rail", choices=tuple(_PORTS), default="bttc", help="whose rules (default: %(default)s)")
     parser.add_argument("--data-dir", type=Path, help="keep the chain in this folder (default: in memory)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument(
@@ -44,7 +50,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--chain-id",
-        type=lambda text: int(text, 0),
+        type=_chain_id,
         help="chain id (default: 199, BTTC's, or 0x6274746e for tron: the last four bytes of its genesis block's id)",
     )
     parser.add_argument(
@@ -60,15 +66,14 @@ def _arguments() -> argparse.Namespace:
         help="seconds between the empty blocks that confirm a transaction, 0 for none (default: %(default)s)",
     )
     arguments = parser.parse_args()
-    port, chain_id = _DEFAULTS[arguments.rail]
-    arguments.port = port if arguments.port is None else arguments.port
-    arguments.chain_id = chain_id if arguments.chain_id is None else arguments.chain_id
+    if arguments.port is None:
+        arguments.port = _PORTS[arguments.rail]
     return arguments
 
 
 def _server(arguments: argparse.Namespace) -> RailServer[Any]:
     """Imports a rail, and with it py-evm, only where --help is not all that is wanted."""
-    options = {key: value for key, value in vars(arguments).items() if key != "rail"}
+    options = {key: value for key, value in vars(arguments).items() if key != "rail" and value is not None}
     if arguments.rail == "tron":
         from node.devnet.tron.server import TronDevnetServer, TronDevnetSettings
 
