@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from eth_utils.crypto import keccak
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from node.devnet.tron.admission import check_reference, check_size
 from node.devnet.tron.chain import TronChain
 from node.devnet.tron.records import (
     AccountCreate,
+    Asset,
     AssetIssue,
     Block,
     Code,
@@ -242,6 +244,46 @@ def test_fees_nobody_can_pay_are_a_bandwidth_error() -> None:
         error = refused(chain, transaction)
         assert (error.code, str(error)) == (Code.BANDWITH_ERROR, "Account resource insufficient error.")
     assert str(refused(chain, signed(chain, Transfer(A, C, 1)))).endswith("balance is not sufficient.")
+
+
+@pytest.mark.parametrize(
+    ("operation", "text"),
+    [
+        (AccountCreate(A, C), "Validate CreateAccountActuator error, insufficient fee."),
+        (TransferAsset(A, C, BTTOLD, 1), "Validate TransferAssetActuator error, insufficient fee."),
+        (AssetIssue(A, b"Coin", b"C", 5, 0, url=b"u"), "No enough balance for fee!"),
+    ],
+)
+def test_an_operation_nobody_can_pay_is_refused(operation: Operation, text: str) -> None:
+    chain = make_chain(assets=(Asset(BTTOLD, B, b"BitTorrentOld", b"BTTOLD", 10, 6),))
+    chain.give_asset(A, BTTOLD, 1)
+    chain.set_balance(A, TRX // 2)
+    assert str(refused(chain, signed(chain, operation))) == PREFIX + text
+
+
+def test_a_balance_never_leaves_63_bits() -> None:
+    chain = make_chain()
+    chain.set_balance(B, 2**63 - 1)
+    assert str(refused(chain, signed(chain, PAYMENT))) == PREFIX + "long overflow"
+
+
+def test_a_contract_is_not_put_where_an_account_is() -> None:
+    chain = make_chain()
+    transaction = signed(chain, CreateContract(A, b"", origin_energy_limit=1))
+    address = keccak(transaction.id + b"\x41" + A)[12:]
+    chain.set_balance(address, 1)
+    text = f"Trying to create a contract with existing contract address: {Address(address).tron}"
+    assert str(refused(chain, transaction)) == PREFIX + text
+
+
+@pytest.mark.parametrize(
+    ("owner", "text"),
+    [(CONTRACT, "Cannot transfer TRX to yourself."), (C, "Validate InternalTransfer error, no OwnerAccount.")],
+)
+def test_a_call_cannot_bring_along_what_its_caller_cannot_send(owner: bytes, text: str) -> None:
+    with pytest.raises(RejectedError) as caught:
+        CHAIN.constant(TriggerContract(owner, CONTRACT, value=1))
+    assert str(caught.value) == PREFIX + text
 
 
 # --- what operations do ----------------------------------------------------------------------------------------------

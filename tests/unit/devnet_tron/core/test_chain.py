@@ -123,6 +123,21 @@ def test_a_constant_call_changes_nothing_and_costs_nothing() -> None:
     assert chain.constant(TriggerContract(A, contract), energy=10).energy == 10
 
 
+def test_state_of_an_earlier_block_stays_readable() -> None:
+    chain = make_chain()
+    counter = put(chain, "0 SLOAD 1 ADD DUP1 0 SSTORE 0 MSTORE 32 0 RETURN")
+    blocks = []
+    for _ in range(3):
+        run(chain, counter)
+        blocks.append((chain.head, balance(chain, A), chain.resources(A).free_net_used))
+    for place, (block, had, used) in enumerate(blocks):
+        outcome = chain.constant(TriggerContract(A, counter), at=block)
+        account = chain.account(A, block)
+        assert account is not None
+        assert (int.from_bytes(outcome.output, "big"), account.balance) == (place + 2, had)
+        assert chain.resources(A, block).free_net_used == used
+
+
 def test_parameters_are_under_java_trons_names() -> None:
     parameters = make_chain(energy_price=210).parameters()
     assert (parameters["getEnergyFee"], parameters["getTransactionFee"]) == (210, 1_000)

@@ -161,6 +161,8 @@ def test_ripemd160_is_trons_own_and_ethereums_is_found_elsewhere() -> None:
         (f"0 0 0 0 1000000 1 {OTHER} 0 CALLTOKEN", ContractRet.TRANSFER_FAILED, "not valid token id"),
         (f"0 0 0 0 0 1 {OTHER} 0 CALLTOKEN", ContractRet.TRANSFER_FAILED, "not valid token id"),
         ("0 0 0 0 1 ADDRESS 0 CALL", ContractRet.TRANSFER_FAILED, "Cannot transfer TRX to yourself."),
+        (f"0 0 0 0 {BTTOLD} 1 ADDRESS 0 CALLTOKEN", ContractRet.TRANSFER_FAILED, "Cannot transfer asset to yourself."),
+        (f"0 0 {2**63} CREATE", ContractRet.UNKNOWN, "out of long range"),
         (f"0 0 0 0 {2**63} {OTHER} 0 CALL", ContractRet.TRANSFER_FAILED, "endowment out of long range"),
         ("0 0 0 0 1 1 0 CALL", ContractRet.UNKNOWN, "transfer failure"),
         ("ADDRESS 1000000 TOKENBALANCE", ContractRet.UNKNOWN, "not valid token id"),
@@ -169,7 +171,7 @@ def test_ripemd160_is_trons_own_and_ethereums_is_found_elsewhere() -> None:
     ],
 )
 def test_failures_have_java_trons_names(code: str, ret: ContractRet, words: str) -> None:
-    outcome = probe(CHAIN, code, value=100)
+    outcome = probe(CHAIN, code, value=100, token=BTTOLD, token_value=100)
     assert outcome.ret is ret, outcome
     assert words in outcome.message
 

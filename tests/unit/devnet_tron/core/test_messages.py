@@ -188,6 +188,13 @@ def test_create2_hashes_with_trons_prefix_and_never_twice() -> None:
     assert (again.receipt.outcome.ok, int.from_bytes(again.receipt.outcome.output, "big")) == (False, 0)
 
 
+def test_a_creation_with_more_than_there_is_does_not_begin() -> None:
+    chain = make_chain()
+    contract = put(chain, f"0 0 6 CREATE POP 0 0 5 CREATE {RETURN_WORD}", value=5)
+    mined = run(chain, contract)
+    assert made_by(mined.receipt.outcome) == keccak(mined.transaction.id + bytes(8))[12:]  # still the first
+
+
 def test_a_creation_that_fails_leaves_no_contract() -> None:
     chain = make_chain()
     factory = put(chain, FACTORY)
