@@ -12,7 +12,7 @@ from node.devnet.evm import least_gas
 from node.devnet.tron.admission import signer_of
 from node.devnet.tron.build import Handler, deploy_message, unsigned
 from node.devnet.tron.chain import TronChain
-from node.devnet.tron.proto import decode_transaction, operation_of, take_apart, transaction_id
+from node.devnet.tron.proto import Parts, decode_transaction, operation_of, take_apart, transaction_id
 from node.devnet.tron.protojson import (
     BadJsonError,
     Json,
@@ -97,14 +97,17 @@ def _trigger(chain: TronChain, request: Request) -> Json:
 
 
 def _constant_selectors(contract: Contract) -> set[bytes]:
-    entries = message_json("ABI", decode("ABI", contract.abi), False).get("entrys", ())
+    entries = message_json("ABI", decode("ABI", contract.abi), visible=False).get("entrys", ())
     return {
-        keccak(text=f"{entry.get('name', '')}({','.join(part.get('type', '') for part in entry.get('inputs', ()))})")[
-            :4
-        ]
+        _selector(entry)
         for entry in entries
         if entry.get("type") == "Function" and (entry.get("constant") or entry.get("stateMutability") in _CONSTANT)
     }
+
+
+def _selector(entry: Json) -> bytes:
+    types = (parameter.get("type", "") for parameter in entry.get("inputs", ()))
+    return keccak(text=f"{entry.get('name', '')}({','.join(types)})")[:4]
 
 
 def _estimate(chain: TronChain, request: Request) -> Json:
@@ -127,37 +130,44 @@ def _estimate(chain: TronChain, request: Request) -> Json:
 def _weigh(chain: TronChain, request: Request) -> Json:
     """`TransactionSignWeight`: with the owner's permission, which its own key alone satisfies."""
     parts = take_apart(read_transaction(request.parameters, request.visible))
-    found = _approved(chain, request)
-    owner = parts.parameter.owner_address[1:]
+    found = _approval(parts, request.visible)
+    owner, number = parts.parameter.owner_address[1:], parts.raw.contract[0].Permission_id
     if chain.account(owner) is None:
         return {**found, "result": {"code": "PERMISSION_ERROR", "message": "Account is not exist!"}}
-    permission_id = parts.raw.contract[0].Permission_id
-    permission: Json = filled({"type": "Active" if permission_id else "", "id": permission_id})
-    permission |= {
-        "permission_name": "active" if permission_id else "owner",
+    key = address_json(owner, request.visible)
+    permission = filled({"type": "Active" if number else "", "id": number}) | {
+        "permission_name": "active" if number else "owner",
         "threshold": 1,
-        "keys": [{"address": address_json(owner, request.visible), "weight": 1}],
+        "keys": [{"address": key, "weight": 1}],
     }
-    weight = int(address_json(owner, request.visible) in found.get("approved_list", ()))
-    if found["result"].get("code") is None:
-        found["result"] = {} if weight else {"code": "NOT_ENOUGH_PERMISSION"}
-    return {**found, "permission": permission, **filled({"current_weight": weight})}
+    signers = found.get("approved_list", [])
+    strangers = [signer for signer in signers if signer != key]
+    result: Json = found["result"]
+    if strangers:
+        message = f"the transaction is signed by {strangers[0]} but it is not contained of permission."
+        result = {"code": "PERMISSION_ERROR", "message": message}
+    elif not signers and not result:
+        result = {"code": "NOT_ENOUGH_PERMISSION"}
+    return {**found, "result": result, "permission": permission, **filled({"current_weight": int(key in signers)})}
 
 
 def _approved(_chain: TronChain, request: Request) -> Json:
     """`TransactionApprovedList`: who has signed."""
-    parts = take_apart(read_transaction(request.parameters, request.visible))
+    return _approval(take_apart(read_transaction(request.parameters, request.visible)), request.visible)
+
+
+def _approval(parts: Parts, visible: bool) -> Json:
     identity = transaction_id(parts.raw_data)
-    extension: Json = {
+    extension = {
         "result": {"result": True},
         "txid": identity.hex(),
-        "transaction": transaction_json(parts, request.visible),
+        "transaction": transaction_json(parts, visible),
     }
     try:
-        addresses = [address_json(signer_of(identity, found), request.visible) for found in parts.signatures]
+        signers = [address_json(signer_of(identity, signature), visible) for signature in parts.signatures]
     except RejectedError as error:
         return {"result": {"code": "COMPUTE_ADDRESS_ERROR", "message": str(error)}, "transaction": extension}
-    return {"result": {}, **filled({"approved_list": addresses}), "transaction": extension}
+    return {"result": {}, **filled({"approved_list": signers}), "transaction": extension}
 
 
 # --- broadcasting ----------------------------------------------------------------------------------------------------

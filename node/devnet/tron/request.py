@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from node.devnet.tron.protojson import BadJsonError, Json, address_in, flag_in, hex_in, int_in, shown
 
 _ADDRESS_BYTES, _ID_BYTES = 21, 32
-_LONGEST_TEXT = 200
+_LONGEST_TEXT = 1_000
 
 
 @dataclass(frozen=True, slots=True)

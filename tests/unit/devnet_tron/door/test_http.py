@@ -211,6 +211,8 @@ async def test_signatures_are_weighed_before_anything_is_sent(door: Door) -> Non
     weight = await door.post("wallet/getsignweight", **payment)
     assert (weight["result"], weight["current_weight"], weight["approved_list"]) == ({}, 1, [A.tron_hex])
     assert weight["transaction"]["transaction"]["txID"] == payment["txID"]
+    other = await door.post("wallet/getsignweight", **await door.pay(6, owner=BOB))
+    assert (other["result"]["code"], other["approved_list"]) == ("PERMISSION_ERROR", [B.tron_hex])
     forged = await door.post("wallet/getapprovedlist", **{**payment, "signature": ["00" * 65]})
     assert forged["result"]["code"] == "COMPUTE_ADDRESS_ERROR"
     stranger = await door.post(
