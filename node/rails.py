@@ -57,15 +57,18 @@ def open_rails(settings: Settings, paths: Paths) -> list[OpenRail]:
 
 def open_rail(network: Network, chosen: RailSettings, allowed: Collection[str]) -> OpenRail:
     """One rail. Raises as `open_rails`."""
-    if network.kind == "main" and network.name not in allowed:
-        raise ConfigError(
-            f"{network.label}: start it once with `bttnode up --real-money` if you mean it; a devnet is for trying out"
-        )
+    check_real_money(network, allowed)
     vault = _contract(network, "vault", chosen.vault or network.vault)
     token = _contract(network, "token", chosen.token or network.token)
-    rail = Rail(network.caip2, network.chain_id, vault, Token(network.token_symbol, network.token_decimals))
+    rail = _rail(network, vault)
     _, fee_rate = read_amounts(network, chosen)
-    return OpenRail(network, _adapter(network, chosen, rail, token), _assets(network, chosen, rail, token), fee_rate)
+    return OpenRail(network, adapter(network, chosen, vault, token), _assets(network, chosen, rail, token), fee_rate)
+
+
+def check_real_money(network: Network, allowed: Collection[str], how: str = "start it once with `up`") -> None:
+    """Raises `ConfigError` for a main network that the user has not allowed; `how` goes before the option."""
+    if network.kind == "main" and network.name not in allowed:
+        raise ConfigError(f"{network.label}: {how} --real-money if you mean it; `bttnode devnet up` is for trying out")
 
 
 def transfer_limits(settings: Settings, rails: Collection[OpenRail]) -> TransferLimits:
@@ -116,7 +119,13 @@ def _contract(network: Network, what: str, text: str) -> Address:
     return Address.parse(text)
 
 
-def _adapter(network: Network, chosen: RailSettings, rail: Rail, token: Address) -> ChainAdapter:
+def _rail(network: Network, vault: Address) -> Rail:
+    return Rail(network.caip2, network.chain_id, vault, Token(network.token_symbol, network.token_decimals))
+
+
+def adapter(network: Network, chosen: RailSettings, vault: Address, token: Address) -> ChainAdapter:
+    """The network's chain behind the port. Raises `ConfigError` where no endpoint is known."""
+    rail = _rail(network, vault)
     endpoints = chosen.endpoints or network.endpoints
     if not endpoints:
         raise ConfigError(f"no endpoint is known for {network.name}: set [rail.{network.name}] endpoints")

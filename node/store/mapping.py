@@ -177,6 +177,8 @@ class StoredIntent:
     @classmethod
     def of(cls, intent: Intent, number: int) -> StoredIntent:
         call, fee = intent.call, intent.fee
+        if call.creates:
+            raise ValueError("deployments are made by hand and not kept in the store")
         return cls(
             key=intent.key,
             number=number,

@@ -41,6 +41,10 @@ class VaultCalls:
         text = f"unwrap {format_amount(amount, asset.token)}"
         return Call(_wrapper(asset), call_data("withdraw(uint256)", amount), 0, "unwrap", text)
 
+    def deploy(self, name: str, creation: bytes) -> Call:
+        """A new contract: creation code with its encoded arguments. Its address is in the receipt."""
+        return Call(NOBODY, creation, 0, "deploy", f"deploy {name}", creates=name)
+
     def transfer_native(self, to: Address, amount: int) -> Call:
         return self.transfer(Asset(AssetKind.NATIVE, self.native), to, amount)
 

@@ -316,6 +316,7 @@ class EvmChain(VaultCalls):
             fee_used=quantity(found["gasUsed"]),
             fee_paid=0,
             events=tuple(event for log in found["logs"] if (event := self._event(log)) is not None),
+            contract=Address(data(made, 20)) if (made := found.get("contractAddress")) else None,
         )
         return receipt, None if price is None else quantity(price)
 
@@ -384,7 +385,8 @@ def _read_block(found: Any) -> Block:
 
 
 def _parameters(call: Call, sender: Address) -> dict[str, str]:
-    return {"from": sender.evm, "to": call.to.evm, "data": _hex(call.data), "value": hex(call.value)}
+    to = {} if call.creates else {"to": call.to.evm}
+    return {"from": sender.evm, **to, "data": _hex(call.data), "value": hex(call.value)}
 
 
 def _hex(raw: bytes) -> str:

@@ -44,7 +44,7 @@ def sign_legacy(tx: UnsignedTx, chain_id: int, key: PrivateKey) -> SignedTx:
         _number(tx.nonce),
         _number(tx.fee.price),
         _number(tx.fee.limit),
-        tx.call.to.raw,
+        b"" if tx.call.creates else tx.call.to.raw,
         _number(tx.call.value),
         tx.call.data,
     ]

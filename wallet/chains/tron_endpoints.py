@@ -116,6 +116,8 @@ class Info:
     words: str
     output: bytes
     logs: tuple[Log, ...]
+    contract: bytes | None = None
+    """The contract that was made or called, 20 bytes."""
 
 
 def read_head(found: object) -> Head | None:
@@ -219,6 +221,7 @@ class TronServer(Server):
             words=self.words(found.get("resMessage")),
             output=octets(outputs[0]) if outputs else b"",
             logs=tuple(read_log(log) for log in messages(found.get("log"))),
+            contract=octets(made, 21)[1:] if (made := found.get("contract_address")) else None,
         )
 
     def words(self, given: object) -> str:

@@ -99,7 +99,7 @@ async def run_constant(server: TronServer, call: Call, sender: Address) -> tuple
         await server.post(
             "wallet/triggerconstantcontract",
             owner_address=sender.tron_hex,
-            contract_address=call.to.tron_hex,
+            **({} if call.creates else {"contract_address": call.to.tron_hex}),
             data=call.data.hex(),
             call_value=0 if call.trc10 else call.value,
             call_token_value=call.value if call.trc10 else 0,

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,10 @@ MAX_SUN = 2**63 - 1
 """The largest amount, of any token number or fee, that a transaction can name."""
 RESULT_BYTES = 64
 """Bytes that each transaction is charged for its result, besides its own (`MAX_RESULT_SIZE_IN_TX`)."""
+
+_CALLER_PAYS_PERCENT = 100
+_ORIGIN_ENERGY_LIMIT = 10_000_000
+"""Must be positive; it binds nothing where callers pay all (`consume_user_resource_percent` 100)."""
 
 _TYPE_URL = "type.googleapis.com/protocol."
 _ANCHOR = struct.Struct(">2s8sQQ")
@@ -116,18 +121,55 @@ def _encode(call: Call, sender: Address, fee_limit: int, anchor: Anchor) -> byte
         ref_block_hash=anchor.ref_block_hash,
         expiration=anchor.expiration,
         timestamp=anchor.timestamp,
-        fee_limit=fee_limit if kind == "TriggerSmartContract" else 0,
+        fee_limit=fee_limit if call.data else 0,
     )
     contract = raw_data.contract.add(type=_Contract.ContractType.Value(kind))
     contract.parameter.type_url = _TYPE_URL + kind
-    contract.parameter.value = parameter.SerializeToString()
+    contract.parameter.value = parameter
     encoded: bytes = raw_data.SerializeToString()
     return encoded
 
 
-def _parameter(call: Call, owner: bytes) -> tuple[str, Any]:
-    """The contract's type and message. Fields that are 0 take no bytes."""
-    to = tron_bytes(call.to)
+def _parameter(call: Call, owner: bytes) -> tuple[str, bytes]:
+    """The contract's type and encoded message. Fields that are 0 take no bytes."""
+    if call.creates:
+        return "CreateSmartContract", _creation(call, owner)
+    kind, message = _message(call, owner, tron_bytes(call.to))
+    encoded: bytes = message.SerializeToString()
+    return kind, encoded
+
+
+def _creation(call: Call, owner: bytes) -> bytes:
+    """`CreateSmartContract{owner_address, new_contract}`, which tronpy's messages lack. Callers pay all energy."""
+    contract = (
+        (1, owner),
+        (4, call.data),
+        (6, _CALLER_PAYS_PERCENT),
+        (7, call.creates.encode()),
+        (8, _ORIGIN_ENERGY_LIMIT),
+    )
+    return _fields(((1, owner), (2, _fields(contract))))
+
+
+def _fields(fields: Iterable[tuple[int, int | bytes]]) -> bytes:
+    """Numbered fields in protocol buffers' encoding: varints, and bytes after their length."""
+    return b"".join(
+        _varint(number << 3) + _varint(value)
+        if isinstance(value, int)
+        else _varint(number << 3 | 2) + _varint(len(value)) + value
+        for number, value in fields
+    )
+
+
+def _varint(value: int) -> bytes:
+    groups = bytearray()
+    while value > 0x7F:
+        groups.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes((*groups, value))
+
+
+def _message(call: Call, owner: bytes, to: bytes) -> tuple[str, Any]:
     if call.data:
         return "TriggerSmartContract", tron_pb2.TriggerSmartContract(
             owner_address=owner,
