@@ -6,12 +6,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 NPM = Path(__file__).parent / "npm"
 ANVIL, CAST = (
@@ -22,12 +20,12 @@ DEADLINE = 60.0
 """Seconds for one program; all of them end in a few."""
 
 
-async def output(*command: str | Path, environment: Mapping[str, str] | None = None) -> str:
-    """What a program prints. It must end well, in time."""
+async def output(*command: str | Path, **environment: str) -> str:
+    """What a program prints, run in the npm project's folder. It must end well, in time."""
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=NPM,
-        env={**os.environ, **(environment or {})},
+        env={**os.environ, **environment},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -41,12 +39,6 @@ async def output(*command: str | Path, environment: Mapping[str, str] | None = N
             await process.wait()
     assert process.returncode == 0, f"{command[0]}: exit {process.returncode}\n{out.decode()}\n{err.decode()}"
     return out.decode()
-
-
-async def story(*command: str | Path, **environment: str) -> dict[str, Any]:
-    """Run a script that ends with one line of JSON: what its client saw."""
-    found: dict[str, Any] = json.loads((await output(*command, environment=environment)).splitlines()[-1])
-    return found
 
 
 @asynccontextmanager

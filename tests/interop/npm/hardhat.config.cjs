@@ -1,9 +1,6 @@
-// The project's devnet as an ordinary network; nothing is compiled here.
+// The devnet as an ordinary network; nothing is compiled here.
 require("@nomicfoundation/hardhat-ethers");
 
-module.exports = {
-  defaultNetwork: "bttc",
-  networks: {
-    bttc: { url: process.env.DEVNET_URL, chainId: 199, accounts: [process.env.DEVNET_KEY] },
-  },
-};
+const { url, chain_id: chainId, keys } = JSON.parse(process.env.DEVNET);
+
+module.exports = { defaultNetwork: "bttc", networks: { bttc: { url, chainId, accounts: keys } } };
