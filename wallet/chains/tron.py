@@ -169,7 +169,7 @@ class TronChain(VaultCalls):
             raise ValueError(f"the chain keeps no list of {asset.token.symbol} transfers")
         _check_range(first, last)
 
-        def read(_head: Head, info: Info, found: Log) -> TokenTransfer | None:
+        def read(info: Info, found: Log) -> TokenTransfer | None:
             if found.address != contract or len(found.topics) != 3 or found.topics[0] != abi.TRANSFER:
                 return None
             source, to = topic_address(found.topics[1]), topic_address(found.topics[2])
@@ -177,7 +177,7 @@ class TronChain(VaultCalls):
                 return None
             return TokenTransfer(source, to, abi.split_words(found.data, 1)[0], info.block, info.id)
 
-        return await self._servers.ask(
+        found = await self._servers.ask(
             "transfers",
             lambda server: search(
                 server,
@@ -189,6 +189,7 @@ class TronChain(VaultCalls):
                 read=read,
             ),
         )
+        return [moved for _, _, moved in found]
 
     async def native_balance(self, owner: Address) -> int:
         return await self._servers.ask("a balance", lambda server: _sun(server, owner))
@@ -228,13 +229,11 @@ class TronChain(VaultCalls):
     async def events(self, first: int, last: int) -> Sequence[VaultLog]:
         _check_range(first, last)
 
-        def read(head: Head, info: Info, found: Log) -> VaultLog | None:
-            event = self._event(found)
-            return None if event is None else VaultLog(event, head.number, head.id, info.id)
+        def read(_info: Info, found: Log) -> VaultEvent | None:
+            return self._event(found)
 
-        return await self._servers.ask(
-            "events",
-            lambda server: search(
+        async def question(server: TronServer) -> list[tuple[Head, Info, VaultEvent]]:
+            return await search(
                 server,
                 first,
                 last,
@@ -242,8 +241,10 @@ class TronChain(VaultCalls):
                 query={"order_by": "block_timestamp,asc"},
                 times=("min_block_timestamp", "max_block_timestamp"),
                 read=read,
-            ),
-        )
+            )
+
+        found = await self._servers.ask("events", question)
+        return [VaultLog(event, head.number, head.id, info.id) for head, info, event in found]
 
     # --- writing -----------------------------------------------------------------------------------------------------
 

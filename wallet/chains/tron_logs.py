@@ -52,9 +52,10 @@ async def search(
     index: str,
     query: Mapping[str, str],
     times: tuple[str, str],
-    read: Callable[[Head, Info, Log], T | None],
-) -> list[T]:
-    """What `read` makes of the logs in these blocks, both included, in order; it says None for others.
+    read: Callable[[Info, Log], T | None],
+) -> list[tuple[Head, Info, T]]:
+    """Where the logs in question are in these blocks, both included, in order, and what `read` makes of them; it says
+    None for others.
 
     `index`: the path of the server's list of the transactions in question, `query` and `times` (the names of the
     earliest and the latest time) its parameters.
@@ -64,7 +65,7 @@ async def search(
     older: Iterable[int] = ()
     if first < exact:
         older = await _candidates(server, first, exact - 1, index, query, times)
-    found: list[T] = []
+    found: list[tuple[Head, Info, T]] = []
     async for block in _blocks(server, [*older, *range(exact, last + 1)], read):
         found += block
     return found
@@ -116,17 +117,17 @@ async def _rows(server: TronServer, index: str, query: Mapping[str, str]) -> Seq
 
 
 async def _blocks(
-    server: TronServer, numbers: Sequence[int], read: Callable[[Head, Info, Log], T | None]
-) -> AsyncIterator[list[T]]:
-    async def one(block: int) -> list[T]:
-        infos = [info for info in await server.infos(block) if info.logs]
-        if not infos:
+    server: TronServer, numbers: Sequence[int], read: Callable[[Info, Log], T | None]
+) -> AsyncIterator[list[tuple[Head, Info, T]]]:
+    async def one(block: int) -> list[tuple[Head, Info, T]]:
+        read_logs = ((info, read(info, log)) for info in await server.infos(block) for log in info.logs)
+        found = [(info, made) for info, made in read_logs if made is not None]
+        if not found:
             return []
         head = await server.head(block)
-        if head is None or any((info.block, info.time) != (head.number, head.time) for info in infos):
+        if head is None or any((info.block, info.time) != (head.number, head.time) for info, _ in found):
             raise ChainAnswerError(f"block {block} was replaced while {server.host} told its events")
-        found = (read(head, info, log) for info in infos for log in info.logs)
-        return [made for made in found if made is not None]
+        return [(head, info, made) for info, made in found]
 
     async for made in _together(one, numbers):
         yield made
