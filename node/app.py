@@ -121,7 +121,7 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey) -> Daemon:
     }
     wallet = Wallet(purses, own=key.address, history=store, limits=limits, cheque_limits=caps, clock=clock)
     daemon = Daemon(engine, store, vault, torrents, payments, settlements, tuple(watchers.values()), earnings, wallet)
-    payments.on_local_fault = daemon.fault
+    payments.report_faults(daemon.fault)
     vault.on_change = payments.coverage_changed
     torrents.on_added = lambda record: payments.set_terms(record.id, TorrentTerms(record.max_price, record.budget))
     torrents.on_removed = payments.torrent_removed

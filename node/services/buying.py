@@ -1,0 +1,296 @@
+"""The buying half of the market: bids within the budget, debts for verified bytes, and cheques signed for them.
+
+A cheque is durable before it is sent, and its growth is divided among torrents when it is decided: what becomes
+payable while the store writes belongs to the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from node.ports.engine import PeerId, TorrentId
+from node.ports.store import IssueCheque as StoredIssue
+from node.ports.store import IssuedCheque, Store, StoreError, utc_day
+from node.services.budget import Budget, TorrentTerms
+from node.services.carrier import RETRY_BID, Carrier
+from node.services.trades import AccountKey, BuyerBook, LastWord, Trade, Trades
+from node.services.vault import VaultView
+from node.speed.bidder import NoBid
+from node.speed.buyer import BuyerAccount, BuyerSession
+from node.speed.errors import StopCode
+from node.speed.moment import Now
+from node.speed.outputs import AskReceived, IssueCheque, RaiseFloor
+from wallet.cheque import Cheque, Rail, sign_cheque
+from wallet.errors import LimitError, WalletError
+from wallet.keys import PrivateKey
+
+log = logging.getLogger(__name__)
+
+BID_VALID = 3600
+STOP_GRACE = 15.0
+"""Seconds a seller has to end its pricing after our stop, before we hang up."""
+
+
+class Buying:
+    """One per node. `default_price`: units per MiB for torrents without a price of their own."""
+
+    def __init__(
+        self,
+        rails: Mapping[str, Rail],
+        default_price: int,
+        *,
+        carrier: Carrier,
+        trades: Trades,
+        store: Store,
+        vault: VaultView,
+        budget: Budget,
+        key: PrivateKey,
+    ) -> None:
+        self._rails = rails
+        self._default_price = default_price
+        self._carrier = carrier
+        self._trades = trades
+        self._store = store
+        self._vault = vault
+        self._budget = budget
+        self._key = key
+        self._touched: dict[PeerId, Trade] = {}
+        self._settle_soon = False
+        self._finished: set[TorrentId] = set()
+        self._closed = False
+        carrier.on(AskReceived, lambda trade, order: carrier.spawn(self._bid(trade)))
+        carrier.on(IssueCheque, self._issue_soon)
+        carrier.on(RaiseFloor, lambda trade, order: carrier.spawn(self._raise_floor(trade, order)))
+
+    def close(self) -> None:
+        """No more bids."""
+        self._closed = True
+
+    # --- what happens on connections ---------------------------------------------------------------------------------
+
+    def open(self, trade: Trade) -> None:
+        """Listen to what this connection asks for."""
+        trade.buyer = BuyerSession(self._key.address, self._rails)
+        if trade.torrent in self._finished:
+            trade.buyer.finish()
+
+    def bytes_received(self, trade: Trade, piece: int, length: int, *, unrequested: int) -> None:
+        if trade.buyer:
+            done = piece in self._trades.verified.get(trade.torrent, ())
+            trade.buyer.bytes_received(piece, length, unrequested=unrequested, verified=done)
+            self._touch(trade)
+
+    def piece_passed(self, torrent: TorrentId, piece: int) -> None:
+        self._trades.verified.setdefault(torrent, set()).add(piece)
+        for trade in self._trades.of_torrent(torrent):
+            if trade.buyer:
+                trade.buyer.piece_passed(piece)
+                self._touch(trade)
+
+    def piece_failed(self, torrent: TorrentId, piece: int) -> None:
+        for trade in self._trades.of_torrent(torrent):
+            if trade.buyer and (lost := trade.buyer.piece_failed(piece)):
+                log.warning("piece %d failed: %d bytes of it came from %s", piece, lost, trade.host)
+
+    def finished(self, torrent: TorrentId) -> None:
+        """Nothing more is wanted of it."""
+        self._finished.add(torrent)
+        for trade in self._trades.of_torrent(torrent):
+            if trade.buyer:
+                trade.buyer.finish()
+                self._touch(trade)
+
+    def gone(self, trade: Trade) -> None:
+        """The connection is gone: what is verified is still paid."""
+        if trade.buyer:
+            self.settle(trade)
+            trade.buyer.closed()
+
+    def timer(self, trade: Trade, now: Now) -> None:
+        if trade.buyer is None:
+            return
+        self._touch(trade)
+        if trade.retry_bid_at is not None and now.mono >= trade.retry_bid_at:
+            trade.retry_bid_at = None
+            self._carrier.spawn(self._bid(trade))
+        if trade.stopped_at is not None and trade.buyer.meter.price and now.mono >= trade.stopped_at + STOP_GRACE:
+            self._carrier.disconnect(trade, "goes on charging after a stop")
+
+    # --- the user ----------------------------------------------------------------------------------------------------
+
+    def due(self, torrent: TorrentId) -> tuple[int, bool]:
+        """(units owed for this torrent and not signed yet, whether all its sellers are paid and have said so)."""
+        due = sum(book.pending.get(torrent, 0) for book in self._trades.buyers.values())
+        settled = all(
+            trade.buyer.account.settled
+            for trade in self._trades.of_torrent(torrent)
+            if trade.buyer_key and trade.buyer and trade.buyer.account
+        )
+        return due, settled and due == 0
+
+    def set_terms(self, torrent: TorrentId, terms: TorrentTerms) -> None:
+        """The user's limits for a torrent: bid anew everywhere."""
+        self._budget.terms[torrent] = terms
+        for trade in list(self._trades.by_torrent.get(torrent, {}).values()):
+            if trade.buyer and trade.buyer.ask:
+                self._carrier.spawn(self._bid(trade))
+
+    def torrent_removed(self, torrent: TorrentId) -> None:
+        """Forget a torrent; what was received and not verified is never paid."""
+        for trade in self._trades.forget_torrent(torrent):
+            self._budget.release(trade.peer)
+        self._finished.discard(torrent)
+
+    # --- debts -------------------------------------------------------------------------------------------------------
+
+    def _touch(self, trade: Trade) -> None:
+        """Settle this trade once, after the events that are at hand now."""
+        self._touched[trade.peer] = trade
+        if not self._settle_soon:
+            self._settle_soon = True
+            asyncio.get_running_loop().call_soon(self._settle_touched)
+
+    def _settle_touched(self) -> None:
+        self._settle_soon = False
+        touched, self._touched = self._touched, {}
+        for trade in touched.values():
+            self.settle(trade)
+
+    def settle(self, trade: Trade) -> None:
+        """Turn what has become payable into debt, and the debt into a cheque where one is due."""
+        buyer = trade.buyer
+        if buyer is None or trade.buyer_key is None:
+            return
+        book = self._trades.buyers[trade.buyer_key]
+        before = book.account.owed
+        now = self._carrier.now()
+        outputs = buyer.settle(now)
+        grown = book.account.owed - before
+        if grown:
+            book.pending[trade.torrent] = book.pending.get(trade.torrent, 0) + grown
+            if self._budget.spent(trade.peer, trade.torrent, grown) and not trade.gone:
+                self._carrier.spawn(self._bid(trade))
+        self._carrier.run(trade, outputs)
+        deadline = buyer.deadline()
+        if deadline is not None and not trade.gone:
+            asyncio.get_running_loop().call_later(max(0.0, deadline - now.mono), self._touch, trade)
+
+    # --- bids --------------------------------------------------------------------------------------------------------
+
+    async def _bid(self, trade: Trade) -> None:
+        buyer = trade.buyer
+        if buyer is None or buyer.ask is None or buyer.rail is None or trade.gone or self._closed:
+            return
+        key = (buyer.rail.id, buyer.ask.payee)
+        book = await self._book(key)
+        if trade.torrent in self._finished and buyer.account is None and book.account.due == 0:
+            return
+        plan = await self._budget.plan(
+            trade.peer,
+            trade.torrent,
+            reserve=buyer.ask.reserve,
+            used=buyer.counted,
+            default_price=self._default_price,
+        )
+        if trade.peer not in self._trades.open:  # it may have gone while the store answered
+            return
+        now = self._carrier.now()
+        if isinstance(plan, NoBid):
+            trade.last_word = LastWord(StopCode.BUDGET, plan.reason, by_peer=False)
+            if not plan.final:
+                trade.retry_bid_at = now.mono + RETRY_BID
+            return
+        trade.buyer_key = key
+        trade.stopped_at = None
+        outputs = buyer.bid(
+            book.account,
+            price=plan.price,
+            rate=0,
+            ceiling=plan.ceiling,
+            until=now.wall + BID_VALID,
+            sign=self._key.sign_digest,
+        )
+        self._carrier.run(trade, outputs)
+
+    async def _book(self, key: AccountKey) -> BuyerBook:
+        book = self._trades.buyers.get(key)
+        if book is not None:
+            return book
+        stored = await self._store.issued(key[0], self._key.address, key[1])
+        account = BuyerAccount()
+        if stored is not None:
+            account = BuyerAccount(
+                owed=stored.owed,
+                issued=stored.cumulative,
+                signature=stored.signature,
+                unproven=stored.needs_reconcile,
+            )
+        return self._trades.buyers.setdefault(key, BuyerBook(account))
+
+    # --- cheques -----------------------------------------------------------------------------------------------------
+
+    def _issue_soon(self, trade: Trade, order: IssueCheque) -> None:
+        spent: dict[TorrentId, int] = {}
+        if trade.buyer_key is not None:
+            book = self._trades.buyers[trade.buyer_key]
+            spent, book.pending = book.pending, spent
+        self._carrier.spawn(self._issue(trade, order, spent))
+
+    async def _issue(self, trade: Trade, order: IssueCheque, spent: dict[TorrentId, int]) -> None:
+        buyer, key = trade.buyer, trade.buyer_key
+        if buyer is None or key is None or buyer.rail is None:
+            return
+        book = self._trades.buyers[key]
+        wall = self._carrier.now().wall
+        try:
+            await self._budget.authorise(spent)
+        except LimitError as error:
+            self._undo_pending(book, spent)
+            self._carrier.run(trade, buyer.issue_refused(str(error)))
+            return
+        signed = sign_cheque(buyer.rail, Cheque(self._key.address, key[1], order.cumulative), self._key)
+        cheque = IssuedCheque(
+            rail=order.rail,
+            payer=self._key.address,
+            payee=key[1],
+            cumulative=order.cumulative,
+            owed=order.cumulative,
+            signature=signed.signature,
+            updated_at=wall,
+        )
+        try:
+            await self._store.issue_cheque(
+                StoredIssue(cheque=cheque, amount=order.amount, spent=spent, day=utc_day(wall))
+            )
+        except (StoreError, WalletError) as error:
+            self._undo_pending(book, spent)
+            self._carrier.run(trade, buyer.issue_refused(f"no cheque: {error}"))
+            raise
+        self._budget.committed(spent)
+        self._vault.issued(key[0], order.amount)
+        self._carrier.run(trade, buyer.cheque_issued(order.cumulative, signed.signature))
+        if not trade.gone:
+            self._touch(trade)
+
+    @staticmethod
+    def _undo_pending(book: BuyerBook, spent: Mapping[TorrentId, int]) -> None:
+        for torrent, amount in spent.items():
+            book.pending[torrent] = book.pending.get(torrent, 0) + amount
+
+    async def _raise_floor(self, trade: Trade, order: RaiseFloor) -> None:
+        if trade.buyer is None or trade.buyer.ask is None:
+            return
+        log.warning("cheques to %s: its receipt is the floor now", trade.buyer.ask.payee)
+        await self._store.raise_issued_floor(
+            IssuedCheque(
+                rail=order.rail,
+                payer=self._key.address,
+                payee=trade.buyer.ask.payee,
+                cumulative=order.cumulative,
+                owed=order.cumulative,
+                signature=order.signature,
+                updated_at=self._carrier.now().wall,
+            )
+        )
