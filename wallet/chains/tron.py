@@ -314,6 +314,7 @@ class TronChain(VaultCalls):
                 fee_used=info.energy,
                 fee_paid=info.fee,
                 events=tuple(event for event in events if event is not None),
+                contract=Address(info.contract) if info.contract else None,
             )
 
         return await self._servers.ask("a receipt", question)

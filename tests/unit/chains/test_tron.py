@@ -448,7 +448,9 @@ async def test_a_receipt_has_its_block_its_cost_and_the_vaults_events(stub: Tron
     topic = keccak256(b"NoticeCancelled(address)")
     logs = [log(TOKEN, topic, word(ME)), log(VAULT, topic, word(ME)), log(VAULT, keccak256(b"Other()"))]
     stub.answers["wallet/gettransactioninfobyid"] = info(TX, 990, log=logs)
-    assert await chain.receipt(TX) == Receipt(TX, True, 990, block_id(990), 500, 50_000, events=(NoticeCancelled(ME),))
+    assert await chain.receipt(TX) == Receipt(
+        TX, True, 990, block_id(990), 500, 50_000, events=(NoticeCancelled(ME),), contract=VAULT
+    )
 
 
 async def test_a_plain_transfer_has_a_receipt(stub: TronStub, chain: TronChain) -> None:
