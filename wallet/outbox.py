@@ -271,10 +271,8 @@ class Outbox:
             fee = await self._chain.estimate(intent.call, intent.sender)
             nonce = 0 if self._chain.expires else await self._free_nonce(intent.sender)
             unsigned = await self._chain.prepare(intent.call, intent.sender, nonce, fee)
-        except WrongChainError:
-            raise  # that says nothing of the call
         except ChainError as error:
-            if error.retry:
+            if error.retry or isinstance(error, WrongChainError):  # neither says anything of the call
                 raise
             return await self._fail(intent, str(error))
         return await self._sign(intent, unsigned)
