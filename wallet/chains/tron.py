@@ -55,6 +55,7 @@ from wallet.chains.tron_fees import NoContractError, Prices, estimate_fee, read_
 from wallet.chains.tron_logs import search, topic_address
 from wallet.chains.tron_raw import MAX_SUN, Anchor, read_expiration, sign_tron
 from wallet.cheque import Rail
+from wallet.digests import word
 from wallet.keys import PrivateKey
 
 log = logging.getLogger(__name__)
@@ -172,9 +173,9 @@ class TronChain(VaultCalls):
         def read(info: Info, found: Log) -> TokenTransfer | None:
             if found.address != contract or len(found.topics) != 3 or found.topics[0] != abi.TRANSFER:
                 return None
-            source, to = topic_address(found.topics[1]), topic_address(found.topics[2])
-            if owner not in (source, to):
+            if word(owner) not in found.topics:  # before anything else of it is believed
                 return None
+            source, to = topic_address(found.topics[1]), topic_address(found.topics[2])
             return TokenTransfer(source, to, abi.split_words(found.data, 1)[0], info.block, info.id)
 
         found = await self._servers.ask(

@@ -219,6 +219,12 @@ async def test_transfers_are_the_owners_and_the_tokens_own(stub: TronStub, chain
     assert asked["contract_address"] == TOKEN.tron
 
 
+async def test_other_peoples_strange_logs_hide_nothing(chain: TronChain, blocks: Chain) -> None:
+    blocks.add(HEAD, TX, log(TOKEN, TRANSFER, b"\xff" * 32, word(YOU)), log(TOKEN, TRANSFER), log(TOKEN))
+    mine = blocks.move(HEAD, YOU, ME, 4, OTHER)
+    assert await chain.transfers(ASSET, ME, HEAD, HEAD) == [mine]
+
+
 async def test_what_is_no_token_contract_has_no_list_of_transfers(chain: TronChain) -> None:
     with pytest.raises(ValueError, match="keeps no list"):
         await chain.transfers(Asset(AssetKind.NATIVE, TRX), ME, 1, 2)
