@@ -11,12 +11,14 @@ from typing import Any
 from node.devnet.tron.chain import TronChain
 from node.devnet.tron.proto import (
     Header,
+    decode_transaction,
     encode_raw,
     encode_transaction,
     operation_of,
     take_apart,
 )
 from node.devnet.tron.protojson import BadJsonError, Json, hex_in, load, read_message, text_in, transaction_json
+from node.devnet.tron.records import Code, RejectedError
 from node.devnet.tron.request import Request
 
 LIFETIME = 60_000
@@ -29,9 +31,12 @@ _CONTROL = frozenset({"visible", "Permission_id", "extra_data", "fee_limit", "in
 
 def unsigned(chain: TronChain, request: Request, contract: str, parameter: Any) -> Json:
     """The transaction around a message. Raises `RejectedError` where the message can never be one."""
+    return _printed(request, _around(chain, request, contract, parameter))
+
+
+def _around(chain: TronChain, request: Request, contract: str, parameter: Any) -> bytes:
     operation_of(contract, parameter)
-    head = chain.head
-    now = chain.now()
+    head, now = chain.head, chain.now()
     header = Header(
         ref_block_bytes=head.id[6:8],
         ref_block_hash=head.id[8:16],
@@ -41,16 +46,25 @@ def unsigned(chain: TronChain, request: Request, contract: str, parameter: Any) 
         memo=text_in(request.parameters["extra_data"], request.visible) if request.has("extra_data") else b"",
         permission=request.number("Permission_id", 0, most=9),
     )
-    parts = take_apart(encode_transaction(encode_raw(contract, parameter, header)))
-    return {"visible": request.visible, **transaction_json(parts, request.visible)}
+    return encode_transaction(encode_raw(contract, parameter, header))
+
+
+def _printed(request: Request, encoded: bytes) -> Json:
+    return {"visible": request.visible, **transaction_json(take_apart(encoded), request.visible)}
 
 
 def _from_fields(contract: str) -> Handler:
-    """A method whose parameters are the fields of the contract's message."""
+    """A method whose parameters are the fields of the contract's message. What could not be executed is refused."""
 
     def handle(chain: TronChain, request: Request) -> Json:
         fields = {key: value for key, value in request.parameters.items() if key not in _CONTROL}
-        return unsigned(chain, request, contract, read_message(contract, fields, request.visible))
+        encoded = _around(chain, request, contract, read_message(contract, fields, request.visible))
+        try:
+            chain.check(decode_transaction(encoded))
+        except RejectedError as error:
+            if error.code is Code.CONTRACT_VALIDATE_ERROR:  # what it would cost is a matter for the broadcast
+                raise
+        return _printed(request, encoded)
 
     return handle
 

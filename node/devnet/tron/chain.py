@@ -209,6 +209,10 @@ class TronChain:
             raise RejectedError(Code.SERVER_BUSY, "The node's pool is full: mine a block.")
         self._waiting[transaction.id] = transaction
 
+    def check(self, transaction: Transaction) -> None:
+        """Whether its operation could stand in the next block, whoever signed it. Raises `RejectedError`."""
+        Execution(self._next_state(), self.settings).run(transaction)
+
     def mine(self, blocks: int = 1) -> Block:
         """Add blocks; all waiting transactions go into the first, but those that cannot stand in it any more."""
         if not 1 <= blocks <= MAX_BLOCKS_AT_ONCE:

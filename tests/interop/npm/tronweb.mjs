@@ -74,6 +74,7 @@ const stories = {
   // What the node builds must be what TronWeb builds of the same fields, to the last byte of its id.
   async built() {
     const { txCheck } = utils.transaction;
+    await sent(await transactionBuilder.freezeBalanceV2(1_000_000, "ENERGY", alice)); // for one to be undone
     const checked = {};
     for (const [method, parameters] of Object.entries(bench.requests)) {
       const answer = await tronWeb.fullNode.request(`wallet/${method}`, parameters, "post");

@@ -215,10 +215,23 @@ async def test_signatures_are_weighed_before_anything_is_sent(door: Door) -> Non
     assert (other["result"]["code"], other["approved_list"]) == ("PERMISSION_ERROR", [B.tron_hex])
     forged = await door.post("wallet/getapprovedlist", **{**payment, "signature": ["00" * 65]})
     assert forged["result"]["code"] == "COMPUTE_ADDRESS_ERROR"
-    stranger = await door.post(
-        "wallet/createtransaction", owner_address="41" + "99" * 20, to_address=B.tron_hex, amount=1
-    )
+    stranger = await door.pay(7)
+    stranger["raw_data"]["contract"][0]["parameter"]["value"]["owner_address"] = "41" + "99" * 20
     assert (await door.post("wallet/getsignweight", **stranger))["result"]["message"] == "Account is not exist!"
+
+
+async def test_what_could_not_be_executed_is_not_even_built(door: Door) -> None:
+    pair = {"owner_address": A.tron_hex, "to_address": B.tron_hex}
+    requests: dict[str, tuple[dict[str, object], str]] = {
+        "createtransaction": ({**pair, "amount": 10**15}, "balance is not sufficient"),
+        "transferasset": ({**pair, "amount": 1, "asset_name": b"1002000".hex()}, ""),
+        "createaccount": ({"owner_address": A.tron_hex, "account_address": A.tron_hex}, ""),
+        "unfreezebalancev2": ({"owner_address": A.tron_hex, "unfreeze_balance": 1}, ""),
+    }
+    for method, (parameters, complaint) in requests.items():
+        error = (await door.post(f"wallet/{method}", **parameters))["Error"]
+        assert "Contract validate error" in error
+        assert complaint in error
 
 
 async def test_a_method_the_abi_calls_constant_is_run_at_once(door: Door) -> None:
