@@ -12,6 +12,7 @@ rate limits with built-in keys of its author's.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -243,8 +244,8 @@ class TronServer(Server):
         answer = self.parse(raw)
         if isinstance(answer, dict) and "Error" in answer:
             said = self.line(answer["Error"])
-            if _VALIDATION in said:
-                raise refusal("CONTRACT_VALIDATE_ERROR", said.partition(_VALIDATION)[2].lstrip(" :"))
+            if match := _VALIDATION.match(said):
+                raise refusal("CONTRACT_VALIDATE_ERROR", said[match.end() :])
             raise ChainAnswerError(f"{self.host} cannot answer: {said}")
         return answer
 
@@ -260,7 +261,8 @@ class TronServer(Server):
 
 # --- refusals -------------------------------------------------------------------------------------------------------
 
-_VALIDATION = "ContractValidateException"
+_VALIDATION = re.compile(r".*(?:ContractValidateException|Contract validate error)[ :]*")
+"""The class of java-tron's exception, the beginning of its words, or both."""
 
 _CODES: Mapping[str, tuple[type[ChainError], str]] = {
     "SIGERROR": (ChainError, "the network does not take the signature"),

@@ -266,6 +266,13 @@ async def test_amount_and_fee_must_be_there(stub: TronStub, chain: TronChain) ->
         await chain.estimate(SEND, ME)
 
 
+@pytest.mark.parametrize("prefix", ["", "Contract validate error : "])
+async def test_only_the_words_of_a_refusal_are_shown(stub: TronStub, chain: TronChain, prefix: str) -> None:
+    stub.answers["wallet/createtransaction"] = java(f"{prefix}Amount must be greater than 0.")
+    with pytest.raises(RevertedError, match=r"^the network refuses it \(Amount must be greater than 0\.\)$"):
+        await chain.estimate(SEND, ME)
+
+
 async def test_a_trc10_token_must_be_there(stub: TronStub, chain: TronChain) -> None:
     stub.answers["wallet/getaccount"] = {"balance": 10**9, "assetV2": [{"key": "1002000", "value": 3}]}
     with pytest.raises(InsufficientFundsError, match="holds 3 units of TRC-10 1002000, 5000000 are needed"):
