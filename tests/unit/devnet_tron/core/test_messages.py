@@ -234,6 +234,22 @@ def test_a_destroyed_contract_leaves_everything_to_its_heir(heir: bytes) -> None
     assert (chain.contract(contract), chain.account(contract)) == (None, None)
 
 
+def test_a_contract_made_again_where_one_was_destroyed_remembers_nothing() -> None:
+    chain = make_chain()
+    # Without data it tells slot 0; with data it writes 7 there, or destroys itself if that has been done.
+    tells, writes = f"0 SLOAD {RETURN_WORD}", "JUMPDEST 7 0 SSTORE STOP"
+    first = len(asm(f"CALLDATASIZE 1 JUMPI {tells}"))
+    second = first + len(asm(f"JUMPDEST 0 SLOAD ISZERO 1 JUMPI @{B.hex()} SELFDESTRUCT"))
+    code = f"CALLDATASIZE {first} JUMPI {tells} JUMPDEST 0 SLOAD ISZERO {second} JUMPI {at(B)} SELFDESTRUCT {writes}"
+    factory = put(chain, FACTORY2)
+    made = made_by(run(chain, factory, initcode(asm(code))).receipt.outcome)
+    for expected in (7, None):
+        assert run(chain, made, b"go").receipt.outcome.ok
+        assert (chain.contract(made) is None) is (expected is None)
+    assert made_by(run(chain, factory, initcode(asm(code))).receipt.outcome) == made
+    assert chain.constant(TriggerContract(A, made)).output == word(0)
+
+
 def test_what_a_contract_leaves_to_itself_is_burnt() -> None:
     chain = make_chain()
     contract = put(chain, "ADDRESS SELFDESTRUCT", value=5, token=BTTOLD, token_value=6)
