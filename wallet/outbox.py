@@ -443,4 +443,4 @@ class Outbox:
 
 def _effect(call: Call) -> tuple[object, ...]:
     """What tells one call from another, whatever it is called."""
-    return call.to, call.data, call.value, call.trc10
+    return call.to, call.data, call.value, call.trc10, call.creates
