@@ -31,6 +31,7 @@ from wallet.chains.base import (
     BouncedCheque,
     CashedCheque,
     ChainAdapter,
+    ChainAnswerError,
     VaultLog,
 )
 
@@ -89,10 +90,9 @@ class Watcher:
         final = await self._chain.final()
         if self._cursor is None:
             self._cursor = await self._find_cursor(final)
-        # A server that lags behind the one before may know less than we do.
-        while (known := self._cursor.block) < min(final.number, head.number):
-            await self._read_final(known + 1, min(known + STEP, final.number, head.number))
-        if head.number < self._cursor.block:
+        while (known := self._cursor.block) < final.number:
+            await self._read_final(known + 1, min(known + STEP, final.number))
+        if head.number < self._cursor.block:  # a server that lags behind the one before knows less than we do
             return
         logs: frozenset[VaultLog] = frozenset()
         if head.number > self._cursor.block:
@@ -114,10 +114,12 @@ class Watcher:
         return ChainCursor(self._rail, block.number, block.hash)
 
     async def _read_final(self, first: int, last: int) -> None:
+        end = await self._chain.final(last)
+        if end.number < last:
+            raise ChainAnswerError(f"a server that lags behind answered: block {last} is not final for it")
         logs = await self._chain.events(first, last)
         for (transaction, block), events in _payouts(logs, self._own).items():
             await self._settlement.booked_by_others(transaction, block, events)
-        end = await self._chain.final(last)
         self._cursor = ChainCursor(self._rail, end.number, end.hash)
         await self._store.save_cursor(self._cursor)
         new = frozenset(logs) - self._provisional

@@ -68,4 +68,6 @@ class Rounds:
         except StoreError as error:
             fault = str(error)
             log.error("%s: %s", self._name, fault)
+        except Exception:
+            log.exception("%s", self._name)
         self._fault = fault

@@ -34,8 +34,10 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-CHECK_EVERY = 20.0
+CHECK_EVERY = 60.0
 """Seconds between two looks at the cheques, unless something wakes us."""
+CASH = "cash:"
+"""What the keys of intents begin with that cash cheques."""
 MAX_BATCH = 100
 MAX_LOOKS = 1000
 """Cheques that one plan considers, the largest first."""
@@ -121,7 +123,7 @@ class Settlement:
         try:
             return await self.cash(await self.plan(), only_worth_it=True)
         except IntentFailedError:
-            self._paused_until = self._wall() + PAUSE_AFTER_FAILURE
+            self._pause()
             raise
 
     async def recover(self) -> None:
@@ -131,11 +133,16 @@ class Settlement:
                 await self.finish(intent)
             except IntentFailedError as error:
                 log.warning("settlement on %s: %s", self._chain.rail.id, error)
+                if intent.key.startswith(CASH):
+                    self._pause()
         for intent in await self._store.unbooked_intents(self._chain.rail.id, self._own):
             if intent.state is IntentState.FAILED:
                 await self._booking.failed(intent, self._wall())
             elif intent.hash is not None and (receipt := await self._chain.receipt(intent.hash)) is not None:
                 await self._booking.ours(intent, receipt, self._wall())
+
+    def _pause(self) -> None:
+        self._paused_until = self._wall() + PAUSE_AFTER_FAILURE
 
     # --- cashing -----------------------------------------------------------------------------------------------------
 
@@ -216,6 +223,9 @@ class Settlement:
         Raises `ChainError` or `TimeoutError` for the first that fails; what was done before holds.
         """
         async with self._cashing:
+            for intent in await self._outbox.open_intents():
+                if intent.key.startswith(CASH):
+                    await self.finish(intent)
             done = [
                 await self._cash(batch)
                 for batch in plan.batches
@@ -240,7 +250,7 @@ class Settlement:
             digest.update(planned.payer.raw + planned.cheque.signature)
         # The same cheques may be due again where an earlier attempt failed, or paid nothing.
         for attempt in itertools.count():
-            key = f"cash:{digest.hexdigest()}:{attempt}"
+            key = f"{CASH}{digest.hexdigest()}:{attempt}"
             known = await self._intents.intent(key)
             if known is None or known.state not in CLOSED:
                 break

@@ -11,7 +11,7 @@ import pytest
 from node.ports.store import Account, ChainCursor, Line
 from node.services import notices
 from tests.unit.services.till import AMPLE, CHEAP, FEE, FINALITY, ME, Till, payer
-from wallet.chains.base import Call
+from wallet.chains.base import Block, Call, ChainAnswerError
 from wallet.keys import PrivateKey
 
 
@@ -212,6 +212,27 @@ async def test_a_server_that_lags_behind_changes_nothing(till: Till) -> None:
     till.chain.reorg(8)
     await till.watcher.look()
     assert await till.store.cursor(till.rail) == cursor
+
+
+async def test_a_gap_is_not_skipped_where_another_server_answers_that_knows_less(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = payer()
+    await till.deposit(key, AMPLE)
+    cheque = await till.hold(key, CHEAP)
+    await till.act(payer(8), till.chain.cash([cheque], ME))
+    till.chain.mine(FINALITY)
+    final = till.chain.final
+
+    async def lagging(number: int | None = None) -> Block:
+        return await final(None if number is None else 0)
+
+    with monkeypatch.context() as behind:
+        behind.setattr(till.chain, "final", lagging)
+        with pytest.raises(ChainAnswerError):
+            await till.watcher.look()
+    await till.watcher.look()
+    assert (await till.figures()).final == CHEAP
 
 
 # --- booking --------------------------------------------------------------------------------------------------------

@@ -243,6 +243,19 @@ async def test_what_is_open_ends_before_anything_new_is_cashed(till: Till) -> No
     assert (await till.sent(), await till.tokens()) == (1, CHEAP)
 
 
+async def test_a_plan_whose_cheques_are_being_cashed_already_is_outdated_once_they_are(till: Till) -> None:
+    key = await till.covered(CHEAP)
+    till.chain.hook = raising("receipt", ChainUnreachableError("away"))
+    with pytest.raises(TimeoutError):
+        await till.settlement.step()
+    till.chain.hook = lambda asked: None
+    till.chain.reorg(1)
+    await till.hold(key, CHEAP + 1)
+    plan = await till.settlement.plan()
+    assert await till.settlement.cash(plan) == ()
+    assert (await till.sent(), await till.tokens()) == (1, CHEAP)
+
+
 async def test_after_a_failure_it_waits_before_it_tries_the_same_cheques_again(till: Till) -> None:
     await till.covered(CHEAP)
     till.chain.hook = raising("prepare", RevertedError("no"))
