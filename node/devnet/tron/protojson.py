@@ -104,8 +104,8 @@ def flag_in(value: object) -> bool:
     """True, false, or these words as a query string has them."""
     if isinstance(value, bool):
         return value
-    if value in ("true", "false"):
-        return value == "true"
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
     raise BadJsonError(f"not true or false: {shown(value)}")
 
 

@@ -120,6 +120,7 @@ async def test_a_query_and_a_body_ask_the_same(door: Door) -> None:
     )
     shown = await door.get("wallet/getaccount", address=A.tron, visible="true")
     assert shown == await door.post("wallet/getaccount", address=A.tron, visible=True)
+    assert shown == await door.get("wallet/getaccount", address=A.tron, visible="True")  # as Python writes it
     assert (shown["address"], shown["owner_permission"]["keys"][0]["address"]) == (A.tron, A.tron)
     assert await door.get("wallet/getblockbynum", num="1") == await door.post("wallet/getblockbynum", num=1)
 
