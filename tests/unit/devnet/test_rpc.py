@@ -5,53 +5,23 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import AsyncIterator
-from typing import Any
 
-import aiohttp
 import pytest
-from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
 from node.devnet import evm_json as j
-from node.devnet.chain import GWEI, Chain, ChainSettings
 from node.devnet.errors import StorageError
-from node.devnet.evm_envelope import MAX_BATCH
+from node.devnet.evm_development import DEVELOPMENT
+from node.devnet.evm_envelope import MAX_BATCH, REFUSED
+from node.devnet.evm_filters import Filters
 from node.devnet.evm_method import Method
 from node.devnet.evm_methods import METHODS
-from node.devnet.evm_rpc import MAX_BODY, EvmRpc
-from node.devnet.thread import ChainThread
-from tests.unit.devnet.support import ALICE, BOB, COIN, RECORDER, address, signed
+from node.devnet.evm_rpc import MAX_BODY
+from tests.unit.devnet.door import Door, deploy_recorder, served
+from tests.unit.devnet.support import ALICE, BOB, address, signed
 
 A, B = ("0x" + address(owner).hex() for owner in (ALICE, BOB))
-
-
-class Door:
-    """A client of a served chain."""
-
-    def __init__(self, session: aiohttp.ClientSession, url: str, thread: ChainThread[Chain]) -> None:
-        self.session, self.url, self.thread = session, url, thread
-
-    async def post(self, body: bytes) -> Any:
-        async with self.session.post(self.url, data=body) as response:
-            assert response.status == 200
-            return await response.json()
-
-    async def ask(self, method: str, *parameters: object) -> dict[str, Any]:
-        request = {"jsonrpc": "2.0", "id": 7, "method": method, "params": list(parameters)}
-        answer = await self.post(json.dumps(request).encode())
-        assert (answer["jsonrpc"], answer["id"]) == ("2.0", 7)
-        return dict(answer)
-
-    async def result(self, method: str, *parameters: object) -> Any:
-        answer = await self.ask(method, *parameters)
-        assert "error" not in answer, answer
-        return answer["result"]
-
-    async def error(self, method: str, *parameters: object) -> dict[str, Any]:
-        answer = await self.ask(method, *parameters)
-        assert "result" not in answer
-        return dict(answer["error"])
 
 
 def _fails(_chain: object) -> None:
@@ -60,22 +30,8 @@ def _fails(_chain: object) -> None:
 
 @pytest.fixture
 async def door() -> AsyncIterator[Door]:
-    settings = ChainSettings(gas_price=GWEI, allocation={address(ALICE): 1000 * COIN})
-    thread = await ChainThread.open(lambda: Chain(settings))
-    runner = web.AppRunner(EvmRpc(thread, {"test_full": Method(_fails)}).application())
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    async with aiohttp.ClientSession() as session:
-        yield Door(session, f"http://127.0.0.1:{runner.addresses[0][1]}", thread)
-    await runner.cleanup()
-    await thread.close()
-    await thread.close()  # closing twice is one close
-
-
-async def deploy_recorder(door: Door) -> str:
-    sent = await door.result("eth_sendRawTransaction", j.data(signed(ALICE, 0, data=RECORDER)))
-    return str((await door.result("eth_getTransactionReceipt", sent))["contractAddress"])
+    async with served({"test_full": Method(_fails)}) as door:
+        yield door
 
 
 # --- envelopes ------------------------------------------------------------------------------------------------------
@@ -136,7 +92,7 @@ async def test_requests_are_bounded(door: Door) -> None:
                     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
                     max_leaves=8))  # fmt: skip
 def test_decoders_refuse_what_they_do_not_take(value: object) -> None:
-    for method in METHODS.values():
+    for method in {**METHODS, **DEVELOPMENT, **Filters().methods()}.values():
         for decode in (*method.required, *(decode for decode, _ in method.optional)):
             try:
                 decode(value)
@@ -160,6 +116,8 @@ def test_decoders_refuse_what_they_do_not_take(value: object) -> None:
         ("eth_getLogs", [{"address": [A] * 1001}]),
         ("evm_increaseTime", ["1.5"]),
         ("evm_setAutomine", [1]),
+        ("eth_getFilterChanges", [7]),
+        ("eth_newFilter", [{"blockHash": "0x" + "00" * 32}]),
         ("eth_getBlockByNumber", ["latest", "yes"]),
     ],
 )
@@ -251,3 +209,83 @@ async def test_work_after_the_close_is_refused(door: Door) -> None:
     await door.thread.close()
     with pytest.raises(RuntimeError, match="closed"):
         await door.thread.run(lambda chain: chain.head)
+
+
+async def test_a_blocks_transactions_are_found_by_place_and_counted(door: Door) -> None:
+    contract = await deploy_recorder(door)
+    await door.result("evm_setAutomine", False)
+    to = bytes.fromhex(contract[2:])
+    words = [n.to_bytes(32, "big") for n in (1, 2)]
+    sent = [
+        await door.result("eth_sendRawTransaction", j.data(signed(ALICE, 1 + place, to=to, data=word)))
+        for place, word in enumerate(words)
+    ]
+    await door.result("evm_mine")
+    block = await door.result("eth_getBlockByNumber", "latest")
+    number, block_hash = block["number"], block["hash"]
+    assert await door.result("eth_getBlockTransactionCountByNumber", number) == "0x2"
+    assert await door.result("eth_getBlockTransactionCountByHash", block_hash) == "0x2"
+    assert await door.result("eth_getUncleCountByBlockNumber", number) == "0x0"
+    assert await door.result("eth_getUncleCountByBlockHash", block_hash) == "0x0"
+    second = await door.result("eth_getTransactionByHash", sent[1])
+    assert await door.result("eth_getTransactionByBlockNumberAndIndex", number, "0x1") == second
+    assert await door.result("eth_getTransactionByBlockHashAndIndex", block_hash, "0x1") == second
+    assert await door.result("eth_getTransactionByBlockNumberAndIndex", number, "0x2") is None
+    receipts = [await door.result("eth_getTransactionReceipt", transaction) for transaction in sent]
+    assert await door.result("eth_getBlockReceipts", number) == receipts
+    assert [receipt["logs"][0]["logIndex"] for receipt in receipts] == ["0x0", "0x1"]
+
+
+async def test_of_a_block_that_is_not_there_nothing_is_told(door: Door) -> None:
+    nothing = "0x" + "00" * 32
+    for method in ("eth_getBlockTransactionCountByNumber", "eth_getUncleCountByBlockNumber"):
+        assert await door.result(method, "0x99") is None
+    assert await door.result("eth_getBlockReceipts", "0x99") is None
+    assert await door.result("eth_getBlockTransactionCountByHash", nothing) is None
+    assert await door.result("eth_getTransactionByBlockHashAndIndex", nothing, "0x0") is None
+
+
+async def test_methods_that_cannot_be_had_say_why(door: Door) -> None:
+    for method, why in REFUSED.items():
+        error = await door.error(method)
+        assert (error["code"], error["message"]) == (-32004, why)
+
+
+async def test_a_fee_market_is_not_there_at_all(door: Door) -> None:
+    for method in ("eth_feeHistory", "eth_maxPriorityFeePerGas", "eth_blobBaseFee"):
+        assert (await door.error(method))["code"] == -32601
+
+
+async def test_hashes_and_peers_are_told(door: Door) -> None:
+    assert await door.result("web3_sha3", "0x") == "0xc5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"
+    assert await door.result("net_peerCount") == "0x0"
+    assert await door.result("net_listening") is True
+
+
+@pytest.mark.parametrize("tool", ["hardhat", "anvil"])
+async def test_state_is_set_by_hand_under_both_names(door: Door, tool: str) -> None:
+    assert await door.result(f"{tool}_setBalance", B, "0x5") is True
+    assert await door.result(f"{tool}_setNonce", B, "0x7") is True
+    assert await door.result(f"{tool}_setCode", B, "0x6001") is True
+    assert await door.result(f"{tool}_setStorageAt", B, "0x0", "0x" + "00" * 31 + "09") is True
+    assert await door.result("eth_getBalance", B) == "0x5"
+    assert await door.result("eth_getTransactionCount", B) == "0x7"
+    assert await door.result("eth_getCode", B) == "0x6001"
+    assert int(await door.result("eth_getStorageAt", B, "0x0"), 16) == 9
+    assert await door.result(f"{tool}_getAutomine") is True
+    assert await door.result("evm_setAutomine", False) is True
+    assert await door.result(f"{tool}_getAutomine") is False
+    sent = await door.result("eth_sendRawTransaction", j.data(signed(ALICE, 0, to=address(BOB))))
+    assert await door.result(f"{tool}_dropTransaction", sent) is True
+    assert await door.result(f"{tool}_dropTransaction", sent) is False
+    assert await door.result("eth_getTransactionByHash", sent) is None
+
+
+async def test_blocks_are_mined_at_the_times_asked_for(door: Door) -> None:
+    now = int((await door.result("eth_getBlockByNumber", "latest"))["timestamp"], 16)
+    await door.result("evm_mine", now + 5000)
+    assert int((await door.result("eth_getBlockByNumber", "latest"))["timestamp"], 16) == now + 5000
+    await door.result("hardhat_mine", "0x3", "0x3c")
+    times = [int((await door.result("eth_getBlockByNumber", hex(n)))["timestamp"], 16) for n in (2, 3, 4)]
+    assert [times[1] - times[0], times[2] - times[1]] == [60, 60]
+    assert (await door.error("hardhat_mine", "0x2", hex(2**60)))["code"] == -32000
