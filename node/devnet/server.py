@@ -23,6 +23,8 @@ __all__ = ["CONFIRMATIONS", "DEPLOYMENT_FILE", "DevnetServer", "DevnetSettings",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DevnetSettings(RailSettings):
+    """A transaction counts as final for those who wait once `CONFIRMATIONS` blocks follow it."""
+
     chain_id: int = 199
 
 

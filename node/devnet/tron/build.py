@@ -5,7 +5,7 @@ The node fills in what a transaction needs besides its operation: a recent block
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from node.devnet.tron.chain import TronChain
@@ -19,12 +19,10 @@ from node.devnet.tron.proto import (
 )
 from node.devnet.tron.protojson import BadJsonError, Json, hex_in, load, read_message, text_in, transaction_json
 from node.devnet.tron.records import Code, RejectedError
-from node.devnet.tron.request import Request
+from node.devnet.tron.request import Handler, Request
 
 LIFETIME = 60_000
 """Milliseconds from making a transaction to its expiry."""
-
-Handler = Callable[[TronChain, Request], Any]
 
 _CONTROL = frozenset({"visible", "Permission_id", "extra_data", "fee_limit", "int64_as_string"})
 

@@ -10,7 +10,7 @@ from eth_utils.crypto import keccak
 
 from node.devnet.evm import least_gas
 from node.devnet.tron.admission import signer_of
-from node.devnet.tron.build import Handler, deploy_message, unsigned
+from node.devnet.tron.build import deploy_message, unsigned
 from node.devnet.tron.chain import TronChain
 from node.devnet.tron.proto import Parts, decode_transaction, operation_of, take_apart, transaction_id
 from node.devnet.tron.protojson import (
@@ -24,7 +24,7 @@ from node.devnet.tron.protojson import (
     transaction_json,
 )
 from node.devnet.tron.records import Contract, CreateContract, Outcome, RejectedError, TriggerContract
-from node.devnet.tron.request import Request
+from node.devnet.tron.request import Handler, Request
 from node.devnet.tron.schema import decode
 from node.devnet.tron.views import address_json, filled, log_json
 

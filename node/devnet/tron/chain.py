@@ -113,6 +113,9 @@ class TronChain:
     def mined(self, transaction_id: bytes) -> Mined | None:
         return self._storage.mined(transaction_id)
 
+    def mined_in(self, block: Block) -> list[Mined]:
+        return [mined for mined in map(self.mined, block.transactions) if mined is not None]
+
     def waiting(self, transaction_id: bytes) -> Transaction | None:
         return self._waiting.get(transaction_id)
 

@@ -24,7 +24,7 @@ from node.devnet.tron.proto import (
     transaction_id,
 )
 from node.devnet.tron.protojson import read_message
-from node.devnet.tron.records import Asset, Block, CreateContract, Mined, Transaction, TriggerContract
+from node.devnet.tron.records import Asset, CreateContract, Mined, Transaction, TriggerContract
 from node.devnet.tron.settings import TRX
 from wallet.address import Address
 from wallet.digests import mask_chain_id
@@ -134,12 +134,8 @@ def _deployed(chain: TronChain) -> dict[str, bytes]:
     numbers = range(1, min(chain.head.number, _FIRST_BLOCKS) + 1)
     found: dict[str, bytes] = {}
     for block in map(chain.block, numbers):
-        for mined in _mined_in(chain, block):
+        for mined in () if block is None else chain.mined_in(block):
             operation, contract = mined.transaction.operation, mined.receipt.contract
             if isinstance(operation, CreateContract) and operation.owner == DEPLOYER and contract is not None:
                 found[operation.name] = contract
     return found
-
-
-def _mined_in(chain: TronChain, block: Block | None) -> list[Mined]:
-    return [] if block is None else [mined for mined in map(chain.mined, block.transactions) if mined is not None]

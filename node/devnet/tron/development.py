@@ -13,12 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from node.devnet.tron.build import Handler
 from node.devnet.tron.chain import TronChain
 from node.devnet.tron.faucet import NATIVE_GIFT, TOKEN_GIFT, TronFaucet
 from node.devnet.tron.grid import any_address
 from node.devnet.tron.protojson import BadJsonError, Json, shown
-from node.devnet.tron.request import Request
+from node.devnet.tron.request import Handler, Request
 
 _MOST_DIGITS = 40
 

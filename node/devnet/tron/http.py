@@ -15,12 +15,11 @@ from aiohttp import web
 from node.devnet.errors import DevnetError, StorageError
 from node.devnet.thread import ChainThread
 from node.devnet.tron import build, calls, reads
-from node.devnet.tron.build import Handler
 from node.devnet.tron.chain import TronChain
 from node.devnet.tron.grid import ENDPOINTS, Asked, Endpoint
 from node.devnet.tron.protojson import BadJsonError, Json, load, visible_in
 from node.devnet.tron.records import Code, RejectedError
-from node.devnet.tron.request import Request
+from node.devnet.tron.request import Handler, Request
 
 MAX_BODY = 4 * 1024 * 1024
 """Bytes of one HTTP request (java-tron: `GRPC_MAX_MESSAGE_SIZE`)."""

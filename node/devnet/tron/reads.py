@@ -10,11 +10,10 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 
 from node.devnet.tron import views
-from node.devnet.tron.build import Handler
 from node.devnet.tron.chain import TronChain
 from node.devnet.tron.protojson import Json, text_in
 from node.devnet.tron.records import Asset, Block, Mined, Resources
-from node.devnet.tron.request import Request
+from node.devnet.tron.request import Handler, Request
 from wallet.address import Address
 from wallet.errors import AddressError
 
@@ -38,12 +37,8 @@ def _last(chain: TronChain, request: Request) -> Block:
 def _block_json(chain: TronChain, request: Request, block: Block | None, *, detail: bool = True) -> Json:
     if block is None or block.number > _last(chain, request).number:
         return {}
-    transactions = [views.mined_json(mined, request.visible) for mined in _mined_in(chain, block)] if detail else []
+    transactions = [views.mined_json(mined, request.visible) for mined in chain.mined_in(block)] if detail else []
     return views.block_json(block, transactions, request.visible)
-
-
-def _mined_in(chain: TronChain, block: Block) -> list[Mined]:
-    return [mined for mined in map(chain.mined, block.transactions) if mined is not None]
 
 
 def _now_block(chain: TronChain, request: Request) -> Json:
@@ -117,8 +112,7 @@ def _infos_of_block(chain: TronChain, request: Request) -> list[Json]:
     if block is None or block.number > _last(chain, request).number:
         return []
     return [
-        views.info_json(mined, chain.logs_of(mined.transaction.id), request.visible)
-        for mined in _mined_in(chain, block)
+        views.info_json(mined, chain.logs_of(mined.transaction.id), request.visible) for mined in chain.mined_in(block)
     ]
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+from node.devnet.tron.chain import TronChain
 from node.devnet.tron.protojson import BadJsonError, Json, address_in, flag_in, hex_in, int_in, shown
 
 _ADDRESS_BYTES, _ID_BYTES = 21, 32
@@ -60,3 +63,7 @@ class Request:
         if not self.has(key):
             raise BadJsonError(f"{key} isn't set.")
         return self.parameters[key]
+
+
+Handler = Callable[[TronChain, Request], Any]
+"""A method: JSON out, `BadJsonError` or `DevnetError` for what cannot be answered."""
