@@ -91,7 +91,10 @@ class Watcher:
         if self._cursor is None:
             self._cursor = await self._find_cursor(final)
         while (known := self._cursor.block) < final.number:
-            await self._read_final(known + 1, min(known + STEP, final.number))
+            end = final if known + STEP >= final.number else await self._chain.final(known + STEP)
+            if end.number <= known:
+                raise ChainAnswerError(f"a server that lags behind answered: block {known + STEP} is not final for it")
+            await self._read_final(known + 1, end)
         if head.number < self._cursor.block:  # a server that lags behind the one before knows less than we do
             return
         logs: frozenset[VaultLog] = frozenset()
@@ -113,11 +116,8 @@ class Watcher:
         block = await self._chain.final(max(0, newest - LOOKBACK))
         return ChainCursor(self._rail, block.number, block.hash)
 
-    async def _read_final(self, first: int, last: int) -> None:
-        end = await self._chain.final(last)
-        if end.number < last:
-            raise ChainAnswerError(f"a server that lags behind answered: block {last} is not final for it")
-        logs = await self._chain.events(first, last)
+    async def _read_final(self, first: int, end: Block) -> None:
+        logs = await self._chain.events(first, end.number)
         for (transaction, block), events in _payouts(logs, self._own).items():
             await self._settlement.booked_by_others(transaction, block, events)
         self._cursor = ChainCursor(self._rail, end.number, end.hash)

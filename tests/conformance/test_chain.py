@@ -358,6 +358,16 @@ async def test_a_receipt_is_final_when_enough_blocks_follow(bench: Bench) -> Non
     assert await wait_final(bench.chain, receipt.hash, deadline=0) == receipt
 
 
+async def test_the_final_block_is_the_newest_that_stays(bench: Bench) -> None:
+    receipt = await do(bench, bench.chain.transfer_native(STRANGER, 1))
+    assert (await bench.chain.final(receipt.block)).number < receipt.block
+    await bench.mine(FINALITY)
+    head, final, older = await bench.chain.head(), await bench.chain.final(), await bench.chain.final(receipt.block)
+    assert receipt.block <= final.number < head.number
+    assert (older.number, older.hash) == (receipt.block, receipt.block_hash)
+    assert await bench.chain.final(head.number) == final
+
+
 async def test_a_reorganisation_takes_receipts_back(bench: Bench) -> None:
     snapshot = await bench.snapshot()
     tx = await signed(bench, bench.chain.transfer_native(STRANGER, 1))

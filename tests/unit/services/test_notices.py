@@ -229,6 +229,7 @@ async def test_a_gap_is_not_skipped_where_another_server_answers_that_knows_less
 
     with monkeypatch.context() as behind:
         behind.setattr(till.chain, "final", lagging)
+        behind.setattr(notices, "STEP", 1)
         with pytest.raises(ChainAnswerError):
             await till.watcher.look()
     await till.watcher.look()
