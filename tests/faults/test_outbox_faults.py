@@ -1,7 +1,7 @@
 """Real adapters and real devnets with a bad network in between, and an outbox that is killed all the time.
 
 The outbox works over the real database, which is opened anew after each kill. When the day is over, what it reports and
-what the balances and the vault say must be the same, to the last unit, and everything that could be done must be done.
+what the balances and the vault say must be the same, to the last unit, and everything must have come to its end.
 """
 
 from __future__ import annotations
@@ -23,12 +23,21 @@ from tests.conformance.tron_bench import TronBench
 from tests.faults.proxy import Fault, FaultyProxy
 from wallet.address import Address
 from wallet.amount import BTT, Token
-from wallet.chains.base import Call, ChainAdapter, ChainError, PayerState
+from wallet.chains.base import Call, ChainAdapter, ChainError, SignedTx
 from wallet.chains.evm import EvmChain
 from wallet.chains.tron import TronChain, TronSettings
 from wallet.cheque import Rail
 from wallet.keys import PrivateKey
-from wallet.outbox import CLOSED, VOID_GRACE, IntentFailedError, IntentState, MemoryOutboxStore, Outbox
+from wallet.outbox import (
+    CLOSED,
+    STUCK_AFTER,
+    VOID_GRACE,
+    Intent,
+    IntentFailedError,
+    IntentState,
+    MemoryOutboxStore,
+    Outbox,
+)
 
 KEY = PrivateKey(b"\x46" * 32)
 ME = KEY.address
@@ -157,8 +166,8 @@ def plan(chain: ChainAdapter) -> dict[str, tuple[Call, str | None]]:
     }
 
 
-async def live(day: Day, path: Path, url: str) -> dict[str, IntentState]:
-    """Start the node on what the last life has left, work for a while, perhaps get killed; how the intents stand."""
+async def live(day: Day, path: Path, url: str) -> dict[str, Intent]:
+    """Start the node on what the last life has left, work for a while, perhaps get killed; what it leaves."""
     store = await open_store(path, None)
     try:
         async with day.connect(url, day.clock) as chain:
@@ -177,9 +186,32 @@ async def live(day: Day, path: Path, url: str) -> dict[str, IntentState]:
             with suppress(asyncio.CancelledError):
                 await day.life
             found = {key: await store.intent(key) for key in plan(chain)}
-            return {key: intent.state for key, intent in found.items() if intent is not None}
+            return {key: intent for key, intent in found.items() if intent is not None}
     finally:
         await store.close()
+
+
+async def agree(day: Day, ends: dict[str, Intent]) -> None:
+    """The chain shows exactly what the outbox reports.
+
+    Only one thing may fail: a nonce that a server named from memory, and that is used already.
+    """
+    chain = day.bench.chain
+    for intent in ends.values():
+        assert intent.state in CLOSED, intent
+        if intent.state is IntentState.FAILED:
+            assert not chain.expires
+            assert "has used nonce" in intent.reason
+    done = {key for key, intent in ends.items() if intent.state is IntentState.FINAL}
+    sent = 30 * len(done & {"send", "send again"})
+    deposited = 600 * ("deposit" in done)
+    assert await chain.token_balance(FRIEND) == sent
+    assert await chain.native_balance(FRIEND) == 7 * ("pay" in done)
+    assert await chain.token_balance(ME) == TOKENS - sent - deposited
+    assert await chain.allowance(ME) == 600 * ("approve" in done) - deposited
+    state = await chain.payer_state(ME)
+    assert (state.balance, state.locked) == (deposited, 100 * ("lock" in done))
+    assert state.notice == 200 * ("notice" in done)
 
 
 @pytest.mark.parametrize("rail", sorted(DAYS))
@@ -193,18 +225,12 @@ async def test_a_bad_day_doubles_nothing_and_loses_nothing(rail: str, seed: int,
             for turn in range(LIVES):
                 if turn == BAD_LIVES:
                     proxy.calm()
-                states = await live(day, tmp_path / "node.db", proxy.url)
-                if len(states) == len(plan(bench.chain)) and CLOSED.issuperset(states.values()):
+                ends = await live(day, tmp_path / "node.db", proxy.url)
+                if len(ends) == len(plan(bench.chain)) and all(intent.state in CLOSED for intent in ends.values()):
                     break
                 await day.next_block()
         await bench.mine(FINALITY)
-        assert set(states.values()) == {IntentState.FINAL}, states
-        assert await bench.chain.token_balance(FRIEND) == 60
-        assert await bench.chain.native_balance(FRIEND) == 7
-        assert await bench.chain.token_balance(ME) == TOKENS - 60 - 600
-        state = await bench.chain.payer_state(ME)
-        assert state == PayerState(600, 100, 200, state.notice_ready_at)
-        assert await bench.chain.allowance(ME) == 0
+        await agree(day, ends)
         assert len(proxy.seen) > len(Fault) // 2, proxy.seen
 
 
@@ -263,3 +289,38 @@ async def test_what_is_cancelled_before_a_block_takes_it_never_happens(rail: str
             await outbox.finish(sent, deadline=600)
         await day.bench.mine(FINALITY)
         assert await day.bench.chain.native_balance(FRIEND) == 0
+
+
+async def rival(chain: ChainAdapter, nonce: int, percent: int = 100) -> SignedTx:
+    """What another program signs with the same key, at so much of the usual price."""
+    call = chain.transfer_native(PAYEE, 1)
+    fee = await chain.estimate(call, ME)
+    dearer = replace(fee, price=fee.price * percent // 100)
+    return chain.sign(await chain.prepare(call, ME, nonce, dearer), KEY)
+
+
+async def test_what_another_program_replaced_fails_and_says_so() -> None:
+    async with desk("evm") as (day, outbox):
+        chain = day.bench.chain
+        sent, _ = await outbox.advance(await outbox.submit("pay", chain.transfer_native(FRIEND, 7)))
+        assert sent.nonce is not None
+        await chain.broadcast(await rival(chain, sent.nonce, 200))
+        with pytest.raises(IntentFailedError, match="another transaction of this account has used nonce 0"):
+            await outbox.finish(sent, deadline=600)
+        assert (await chain.native_balance(FRIEND), await chain.native_balance(PAYEE)) == (0, 1)
+
+
+async def test_a_gap_that_another_program_left_is_filled_by_the_next_intent() -> None:
+    async with desk("evm") as (day, outbox):
+        chain = day.bench.chain
+        snapshot = await day.bench.snapshot()
+        await chain.broadcast(await rival(chain, 0))
+        sent, _ = await outbox.advance(await outbox.submit("pay", chain.transfer_native(FRIEND, 7)))
+        assert sent.nonce == 1
+        await day.bench.restore(snapshot)
+        with pytest.raises(TimeoutError):
+            await outbox.finish(sent, deadline=STUCK_AFTER + VOID_GRACE)
+        filler, _ = await outbox.finish(await outbox.submit("pay more", chain.transfer_native(FRIEND, 8)), deadline=600)
+        final, _ = await outbox.finish(sent, deadline=600)
+        assert (filler.nonce, final.nonce) == (0, 1)
+        assert (await chain.native_balance(FRIEND), await chain.native_balance(PAYEE)) == (15, 0)
