@@ -16,6 +16,7 @@ from tests.unit.services.till import AMPLE, CHEAP, FEE, ME, Till, payer
 from wallet.amount import Token
 from wallet.chains.base import ChainUnreachableError, RevertedError
 from wallet.chains.fake import FakeChain
+from wallet.chains.fake_tron import FakeTronChain
 from wallet.intents import IntentState
 from wallet.outbox import IntentFailedError
 
@@ -326,6 +327,25 @@ async def test_two_rails_in_one_store_leave_each_other_alone(till: Till) -> None
     assert (await till.tokens(), await other.tokens()) == (0, CHEAP)
     assert len(await till.settlement.step()) == 1
     assert (await till.tokens(), await other.tokens()) == (CHEAP, CHEAP)
+
+
+async def test_tron_beside_an_evm_chain_cashes_at_its_rate_and_books_its_fee_in_trx(till: Till) -> None:
+    tron = Till(till.folder, chain=FakeTronChain(), settings=SettlementSettings(fee_rate=Fraction(10**12, 2)))
+    tron.store = till.store
+    tron.restart()
+    await till.covered(CHEAP)
+    key = await tron.covered(1, deposit=10**30)
+    plan = await tron.settlement.plan()
+    assert plan.fee_value == -(-plan.fee * 10**12 // 2)
+    assert not plan.worth_it
+    await tron.hold(key, 100 * plan.fee_value)
+    (done,) = await tron.settlement.step()
+    assert len(await till.settlement.step()) == 1
+    balances = await till.store.balances()
+    assert balances[Line(tron.rail, "TRX", Account.FEES)] == done.receipt.fee_paid
+    assert balances[Line(till.rail, "", Account.FEES)] == FEE
+    by_rail = {report.rail: report.figures.final for report in await till.earnings.report()}
+    assert by_rail == {till.rail: CHEAP, tron.rail: 100 * plan.fee_value}
 
 
 async def test_our_own_deposit_and_withdrawal_are_in_the_books(till: Till) -> None:

@@ -18,6 +18,7 @@ from node.store import SqlStore, open_store
 from wallet.address import Address
 from wallet.chains.base import Call, Receipt
 from wallet.chains.fake import CALL_GAS, FakeChain
+from wallet.chains.fake_tron import FakeTronChain
 from wallet.cheque import Cheque, SignedCheque, sign_cheque
 from wallet.keys import PrivateKey
 from wallet.outbox import Outbox
@@ -43,9 +44,15 @@ async def _nothing() -> None:
 class Till:
     """`open` it first; `restart` forgets everything that is not in the store."""
 
-    def __init__(self, folder: Path, *, chain: FakeChain | None = None, settings: SettlementSettings | None = None):
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        chain: FakeChain | FakeTronChain | None = None,
+        settings: SettlementSettings | None = None,
+    ):
         self.folder = folder
-        self.chain = chain or FakeChain(finality=FINALITY)
+        self.chain: FakeChain | FakeTronChain = chain or FakeChain(finality=FINALITY)
         self.settings = settings or SettlementSettings()
         self.now = 1_000_000.0
         self.after_block: Callable[[], Awaitable[None]] = _nothing
