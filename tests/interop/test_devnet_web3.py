@@ -10,7 +10,7 @@ import pytest
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from hexbytes import HexBytes
-from web3 import AsyncHTTPProvider, AsyncWeb3
+from web3 import AsyncHTTPProvider, AsyncWeb3, WebSocketProvider
 from web3.exceptions import ContractCustomError, TransactionNotFound, Web3RPCError
 from web3.types import RPCEndpoint, TxParams
 
@@ -212,3 +212,40 @@ async def test_time_travel_and_snapshots(bench: Bench) -> None:
     assert await bench.rpc("evm_revert", snapshot) is False
     assert await bench.w3.eth.get_balance(BOB.address) == 0
     assert (await bench.w3.eth.get_block("latest"))["timestamp"] == before
+
+
+async def test_web3_fills_in_a_legacy_transaction_once_it_has_a_price_strategy(bench: Bench) -> None:
+    price = await bench.w3.eth.gas_price
+    bench.w3.eth.set_gas_price_strategy(lambda _w3, _transaction: price)
+    token = bench.contract("TestBTT", bench.server.deployment.token)
+    built = await token.functions.mint(BOB.address, 1).build_transaction({"from": ALICE.address})
+    assert built["gasPrice"] == price
+    assert "maxFeePerGas" not in built
+
+
+async def test_web3_collects_events_in_a_filter(bench: Bench) -> None:
+    token = bench.server.deployment.token
+    events = await bench.w3.eth.filter({"address": bench.w3.to_checksum_address(token)})
+    await bench.rpc("bttnode_faucet", BOB.address, "0x0", hex(COIN))
+    assert [log["address"] for log in await events.get_new_entries()] == [token]
+    assert await events.get_new_entries() == []
+    assert events.filter_id is not None
+    assert await bench.w3.eth.uninstall_filter(events.filter_id)
+
+
+async def test_web3_hears_blocks_events_and_waiting_transactions_by_websocket(bench: Bench) -> None:
+    url = bench.server.deployment.url.replace("http", "ws")
+    async with AsyncWeb3(WebSocketProvider(url)) as socket:
+        blocks = await socket.eth.subscribe("newHeads")
+        token = socket.to_checksum_address(bench.server.deployment.token)
+        events = await socket.eth.subscribe("logs", {"address": token})
+        waiting = await socket.eth.subscribe("newPendingTransactions")
+        [sent] = await bench.rpc("bttnode_faucet", BOB.address, "0x0", hex(COIN))
+        heard: dict[str, Any] = {}
+        async for message in socket.socket.process_subscriptions():
+            heard[message["subscription"]] = message["result"]
+            if len(heard) == 3:
+                break
+        assert heard[waiting] == HexBytes(sent)
+        assert heard[events]["transactionHash"] == HexBytes(sent)
+        assert heard[blocks]["number"] == await bench.w3.eth.block_number

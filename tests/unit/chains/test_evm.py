@@ -290,6 +290,16 @@ async def test_long_ranges_of_events_are_asked_in_parts(stub: Stub, chain: EvmCh
         await chain.events(0, MAX_BLOCKS)
 
 
+async def test_blocks_that_a_node_refuses_because_they_are_not_there_yet_have_no_events(
+    stub: Stub, chain: EvmChain
+) -> None:
+    head = int(BLOCK["number"], 16)
+    stub.answers["eth_getLogs"] = RpcFault(f"BlockOutOfRangeError: block height is {head} but requested was {head + 1}")
+    assert await chain.events(head + 1, head + 9) == []
+    with pytest.raises(ChainAnswerError, match="BlockOutOfRange"):
+        await chain.events(head, head + 9)
+
+
 async def test_starting_checks_the_chain_and_closing_may_be_repeated(stub: Stub) -> None:
     async with chain_at(stub.url) as chain:
         assert stub.asked[0] == "eth_chainId"
