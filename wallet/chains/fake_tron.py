@@ -59,7 +59,7 @@ class TronTx:
 
 
 class FakeTronChain(FakeNetwork[TronTx]):
-    """Implements `wallet.chains.base.ChainAdapter`, without TRC-10 and new contracts. `price` is that of energy, in sun.
+    """Implements `wallet.chains.base.ChainAdapter`, without TRC-10 and new contracts. `price`: of energy, in sun.
 
     `stubborn`: the server takes bytes that it has seen before for delivered, whatever became of them, as java-tron does
     for an hour (DUP_TRANSACTION_ERROR).
