@@ -131,7 +131,7 @@ def _weigh(chain: TronChain, request: Request) -> Json:
     """`TransactionSignWeight`: with the owner's permission, which its own key alone satisfies."""
     parts = take_apart(read_transaction(request.parameters, request.visible))
     found = _approval(parts, request.visible)
-    owner, number = parts.parameter.owner_address[1:], parts.raw.contract[0].Permission_id
+    owner, number = operation_of(parts.contract, parts.parameter).owner, parts.raw.contract[0].Permission_id
     if chain.account(owner) is None:
         return {**found, "result": {"code": "PERMISSION_ERROR", "message": "Account is not exist!"}}
     key = address_json(owner, request.visible)

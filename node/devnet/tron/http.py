@@ -28,7 +28,7 @@ METHODS: Mapping[str, Handler] = {**build.METHODS, **calls.METHODS, **reads.METH
 SOLID_METHODS: Mapping[str, Handler] = {name: METHODS[name] for name in (*calls.SOLID, *reads.SOLID)}
 
 _INT32 = frozenset({"Permission_id", "id", "version", "precision", "num", "trx_num", "vote_score"})
-_BAD_REQUEST, _NOT_FOUND = 400, 404
+_BAD_REQUEST = 400
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class TronHttp:
 
     def _grid(self, endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handle(http: web.Request) -> web.Response:
-            url = f"{http.url.origin()}{http.path}"
+            url = f"{http.scheme}://{http.host}{http.path}"
             asked = Asked(url, http.match_info["subject"], Request(dict(http.query)))
             try:
                 answer = await self._chain.run(lambda chain: endpoint(chain, asked))

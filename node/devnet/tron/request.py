@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from node.devnet.tron.chain import TronChain
-from node.devnet.tron.protojson import BadJsonError, Json, address_in, flag_in, hex_in, int_in, shown
+from node.devnet.tron.protojson import BadJsonError, Json, address_in, flag_in, hex_in, int_in, shown, text_in
 
 _ADDRESS_BYTES, _ID_BYTES = 21, 32
 _LONGEST_TEXT = 1_000
@@ -55,9 +55,10 @@ class Request:
 
     def text(self, key: str) -> str:
         value = self._given(key)
-        if not isinstance(value, str) or len(value) > _LONGEST_TEXT:
+        text = text_in(value, visible=True).decode()
+        if len(text) > _LONGEST_TEXT:
             raise BadJsonError(f"{key} is not a short text: {shown(value)}")
-        return value
+        return text
 
     def _given(self, key: str) -> object:
         if not self.has(key):

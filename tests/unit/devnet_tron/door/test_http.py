@@ -354,7 +354,7 @@ _LEAVES = st.one_of(
     st.integers(-(2**70), 2**70),
     st.floats(),
     st.text(max_size=8),
-    st.sampled_from([A.tron, A.tron_hex, A.evm, "41", "0x", "latest", "99" * 32, D.tron_hex]),
+    st.sampled_from([A.tron, A.tron_hex, A.evm, "41", "0x", "latest", "\ud800", "99" * 32, D.tron_hex]),
 )
 _ANY = st.recursive(
     _LEAVES,
@@ -409,3 +409,28 @@ def test_whatever_is_asked_the_answer_is_json_or_a_refusal(
         return
     with suppress(BadJsonError, DevnetError):
         json.dumps(method(still, Request(parameters, visible, solid)))
+
+
+def places(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """The ways to every part of a JSON value."""
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(place for key, item in parts for place in places(item, (*path, key)))]
+
+
+@given(st.data(), st.booleans())
+def test_a_transaction_with_one_part_replaced_is_answered_or_refused(
+    still: TronChain, data: st.DataObject, visible: bool
+) -> None:
+    whole = METHODS["deploycontract"](
+        still,
+        Request({"owner_address": D.tron, "bytecode": "00", "abi": [{"type": "function", "name": "f"}]}, visible=True),
+    )
+    whole["signature"] = ["11" * 65]
+    place = data.draw(st.sampled_from(places(whole)[1:]))
+    holder: Any = whole
+    for key in place[:-1]:
+        holder = holder[key]
+    holder[place[-1]] = data.draw(_ANY)
+    for name in ("broadcasttransaction", "getsignweight", "getapprovedlist"):
+        with suppress(BadJsonError, DevnetError):
+            json.dumps(METHODS[name](still, Request(whole, visible)))
