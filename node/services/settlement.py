@@ -42,7 +42,8 @@ MAX_BATCH = 100
 MAX_LOOKS = 1000
 """Cheques that one plan considers, the largest first."""
 LOOKS_AT_ONCE = 8
-DEADLINE = 120.0
+DEADLINE = 140.0
+"""Seconds that a caller waits for a final receipt: 64 blocks of two seconds (BTTC), and some more."""
 PAUSE_AFTER_FAILURE = 600
 """Seconds for which nothing is cashed by itself after a transaction failed: each failure may have cost a fee."""
 
@@ -243,7 +244,7 @@ class Settlement:
 
     async def _cash(self, batch: Batch) -> Done:
         log.info("cashing %d cheques on %s: %s", len(batch.cheques), self._chain.rail.id, batch.why)
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(self._chain.rail.id.encode())
         for planned in batch.cheques:
             for amount in (planned.cumulative, planned.cheque.cashed):
                 digest.update(amount.to_bytes(32, "big"))
