@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator
 from io import BytesIO
 from typing import Any
 
@@ -13,18 +12,13 @@ import pytest
 from aiohttp.test_utils import TestServer
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
-from hypothesis import given
-from hypothesis import strategies as st
 
 from node.devnet.deployment import DEPLOYER, Deployment
-from node.devnet.errors import DevnetError
 from node.devnet.thread import ChainThread
 from node.devnet.tron.chain import TronChain
 from node.devnet.tron.development import methods
 from node.devnet.tron.faucet import TronFaucet
-from node.devnet.tron.http import MAX_BODY, METHODS, SOLID_METHODS, TronHttp
-from node.devnet.tron.protojson import BadJsonError
-from node.devnet.tron.request import Request
+from node.devnet.tron.http import MAX_BODY, TronHttp
 from tests.unit.devnet_tron.door.support import ALICE, BOB, START, deployed, make_chain
 from wallet.address import Address
 from wallet.keys import PrivateKey
@@ -76,15 +70,6 @@ async def door() -> AsyncIterator[Door]:
         yield found
     await server.close()
     await thread.close()
-
-
-@pytest.fixture(scope="module")
-def still() -> Iterator[TronChain]:
-    """A chain that tests only read."""
-    chain = make_chain()
-    deployed(chain)
-    yield chain
-    chain.close()
 
 
 # --- shapes ----------------------------------------------------------------------------------------------------------
@@ -346,91 +331,3 @@ async def test_unknown_methods_and_paths_are_not_found(door: Door) -> None:
             assert "Error" in await answer.json()
     async with door.session.put(f"{door.url}/wallet/getnowblock") as answer:
         assert answer.status == 405
-
-
-_LEAVES = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(-(2**70), 2**70),
-    st.floats(),
-    st.text(max_size=8),
-    st.sampled_from([A.tron, A.tron_hex, A.evm, "41", "0x", "latest", "\ud800", "99" * 32, D.tron_hex]),
-)
-_ANY = st.recursive(
-    _LEAVES,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
-    max_leaves=6,
-)
-_KEYS = st.sampled_from(
-    [
-        "address",
-        "value",
-        "num",
-        "id_or_num",
-        "detail",
-        "startNum",
-        "endNum",
-        "owner_address",
-        "to_address",
-        "contract_address",
-        "account_address",
-        "amount",
-        "asset_name",
-        "data",
-        "parameter",
-        "function_selector",
-        "call_value",
-        "token_id",
-        "call_token_value",
-        "fee_limit",
-        "Permission_id",
-        "extra_data",
-        "abi",
-        "bytecode",
-        "name",
-        "raw_data",
-        "signature",
-        "transaction",
-        "offset",
-        "limit",
-        "resource",
-        "frozen_balance",
-        "int64_as_string",
-    ]
-)
-
-
-@given(st.sampled_from(sorted(METHODS)), st.dictionaries(_KEYS, _ANY, max_size=6), st.booleans(), st.booleans())
-def test_whatever_is_asked_the_answer_is_json_or_a_refusal(
-    still: TronChain, name: str, parameters: dict[str, Any], visible: bool, solid: bool
-) -> None:
-    method = SOLID_METHODS.get(name) if solid else METHODS[name]
-    if method is None:
-        return
-    with suppress(BadJsonError, DevnetError):
-        json.dumps(method(still, Request(parameters, visible, solid)))
-
-
-def places(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
-    """The ways to every part of a JSON value."""
-    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path, *(place for key, item in parts for place in places(item, (*path, key)))]
-
-
-@given(st.data(), st.booleans())
-def test_a_transaction_with_one_part_replaced_is_answered_or_refused(
-    still: TronChain, data: st.DataObject, visible: bool
-) -> None:
-    whole = METHODS["deploycontract"](
-        still,
-        Request({"owner_address": D.tron, "bytecode": "00", "abi": [{"type": "function", "name": "f"}]}, visible=True),
-    )
-    whole["signature"] = ["11" * 65]
-    place = data.draw(st.sampled_from(places(whole)[1:]))
-    holder: Any = whole
-    for key in place[:-1]:
-        holder = holder[key]
-    holder[place[-1]] = data.draw(_ANY)
-    for name in ("broadcasttransaction", "getsignweight", "getapprovedlist"):
-        with suppress(BadJsonError, DevnetError):
-            json.dumps(METHODS[name](still, Request(whole, visible)))
