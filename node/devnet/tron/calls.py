@@ -23,7 +23,7 @@ from node.devnet.tron.protojson import (
     text_out,
     transaction_json,
 )
-from node.devnet.tron.records import Contract, CreateContract, Outcome, RejectedError, TriggerContract
+from node.devnet.tron.records import Code, Contract, CreateContract, Outcome, RejectedError, TriggerContract
 from node.devnet.tron.request import Handler, Request
 from node.devnet.tron.schema import decode
 from node.devnet.tron.views import address_json, filled, log_json
@@ -90,7 +90,9 @@ def _trigger(chain: TronChain, request: Request) -> Json:
     """A transaction to sign; a method which the ABI calls constant is run at once instead, as java-tron does."""
     message = _trigger_message(request)
     contract = chain.contract(request.address("contract_address"))
-    if contract is not None and call_data(request)[:4] in _constant_selectors(contract):
+    if contract is None:
+        raise RejectedError(Code.CONTRACT_VALIDATE_ERROR, "No contract or not a valid smart contract")
+    if call_data(request)[:4] in _constant_selectors(contract):
         outcome = _simulate(chain, request, "TriggerSmartContract", message)
         return _outcome_json(chain, request, "TriggerSmartContract", message, outcome)
     return {"result": {"result": True}, "transaction": unsigned(chain, request, "TriggerSmartContract", message)}

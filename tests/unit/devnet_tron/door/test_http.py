@@ -245,7 +245,7 @@ async def test_a_constant_call_shows_what_it_would_do_and_changes_nothing(door: 
 
 async def test_a_call_that_cannot_begin_says_why_inside_its_result(door: Door) -> None:
     call = {"owner_address": A.tron_hex, "contract_address": B.tron_hex, "function_selector": "f()"}
-    for method in ("triggerconstantcontract", "estimateenergy"):
+    for method in ("triggersmartcontract", "triggerconstantcontract", "estimateenergy"):
         result = (await door.post(f"wallet/{method}", **call))["result"]
         assert result["code"] == "CONTRACT_VALIDATE_ERROR"
         assert "mart contract" in bytes.fromhex(result["message"]).decode()
