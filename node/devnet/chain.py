@@ -67,8 +67,7 @@ class Chain:
     def __init__(self, settings: ChainSettings, path: Path | None = None, clock: Callable[[], int] = _wall) -> None:
         self.settings = settings
         self.automine = True
-        self.watchers: list[Watcher] = []
-        """Called with every change; see `node.devnet.changes`."""
+        self._watchers: list[Watcher] = []
         self._clock = clock
         self._storage = Storage(path, settings.chain_id)
         self._evm = Evm(AtomicDB(self._storage.nodes), settings.chain_id, settings.gas_limit)
@@ -233,6 +232,20 @@ class Chain:
     def set_storage(self, address: bytes, slot: int, word: int) -> None:
         self._mine((), lambda state: state.set_storage(Address(address), slot, word))
 
+    # --- watching -----------------------------------------------------------------------------------------------------
+
+    def watch(self, watcher: Watcher, *, wanted: bool) -> None:
+        """Tell `watcher` of every change from now on, or no longer."""
+        watching = watcher in self._watchers
+        if wanted and not watching:
+            self._watchers.append(watcher)
+        elif watching and not wanted:
+            self._watchers.remove(watcher)
+
+    @property
+    def watched(self) -> bool:
+        return bool(self._watchers)
+
     # --- time --------------------------------------------------------------------------------------------------------
 
     def next_timestamp(self) -> int:
@@ -306,7 +319,7 @@ class Chain:
             self._ahead, self._next_time = timestamp - self._clock(), None
         self._head = block
         self._ancestors = [block.hash, *self._ancestors[: _ANCESTORS - 1]]
-        if self.watchers:
+        if self.watched:
             self._tell(BlockAdded(block, self._logs_of_blocks(block.number, block.number)))
 
     def _execute(self, state: BerlinState, candidates: Iterable[Transaction]) -> list[tuple[Transaction, Outcome]]:
@@ -340,10 +353,10 @@ class Chain:
 
     def _logs_of_blocks(self, first: int, last: int) -> tuple[Log, ...]:
         """For those who watch; nothing is read where nobody does."""
-        return tuple(self._storage.logs(LogFilter(first=first, last=last))) if self.watchers else ()
+        return tuple(self._storage.logs(LogFilter(first=first, last=last))) if self.watched else ()
 
     def _tell(self, change: Change) -> None:
-        for watcher in tuple(self.watchers):
+        for watcher in tuple(self._watchers):
             watcher(change)
 
     def _set_ahead(self, seconds: int) -> None:

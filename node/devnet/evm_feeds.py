@@ -11,11 +11,10 @@ from collections.abc import Callable, Sequence
 from node.devnet import evm_json as j
 from node.devnet.changes import BlockAdded, Change, LogsRemoved, TransactionAccepted
 from node.devnet.evm_json import BadParameterError, LogChoice
+from node.devnet.evm_methods import MAX_BLOCK_NUMBER
 from node.devnet.records import LogFilter
 
 Feed = Callable[[Change], Sequence[object]]
-
-_HEADER_KEYS_ABSENT = ("totalDifficulty", "size", "transactions", "uncles")
 
 
 def block_hashes(change: Change) -> Sequence[object]:
@@ -24,12 +23,7 @@ def block_hashes(change: Change) -> Sequence[object]:
 
 def heads(change: Change) -> Sequence[object]:
     """Block headers."""
-    if not isinstance(change, BlockAdded):
-        return ()
-    header = j.block_json(change.block, ())
-    for key in _HEADER_KEYS_ABSENT:
-        del header[key]
-    return [header]
+    return [j.header_json(change.block)] if isinstance(change, BlockAdded) else ()
 
 
 def transaction_hashes(change: Change) -> Sequence[object]:
@@ -51,7 +45,7 @@ def logs_feed(choice: LogChoice) -> Feed:
     first, last = choice.first.number, choice.last.number
     wanted = LogFilter(
         first=first or 0,
-        last=2**256 if last is None else last,
+        last=MAX_BLOCK_NUMBER if last is None else last,
         addresses=frozenset(choice.addresses),
         topics=choice.topics,
     )

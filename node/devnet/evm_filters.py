@@ -60,29 +60,31 @@ class Filters:
         self._expire()
         if len(self._filters) >= MAX_FILTERS:
             raise BadRequestError(f"there are {MAX_FILTERS} filters: uninstall one")
-        if self._hear not in chain.watchers:
-            chain.watchers.append(self._hear)
         identity = f"0x{secrets.token_hex(16)}"
         self._filters[identity] = _Filter(feed, choice, self._clock())
+        chain.watch(self._hear, wanted=bool(self._filters))
         return identity
 
-    def _changes(self, _chain: Chain, identity: str) -> list[object]:
-        found = self._find(identity)
+    def _changes(self, chain: Chain, identity: str) -> list[object]:
+        found = self._find(chain, identity)
         items, found.items = found.items, []
         return items
 
     def _logs(self, chain: Chain, identity: str) -> list[object]:
-        found = self._find(identity)
+        found = self._find(chain, identity)
         if found.choice is None:
             raise BadRequestError("filter not found: it is not one for logs")
         return find_logs(chain, found.choice)
 
-    def _remove(self, _chain: Chain, identity: str) -> bool:
+    def _remove(self, chain: Chain, identity: str) -> bool:
         self._expire()
-        return self._filters.pop(identity, None) is not None
+        found = self._filters.pop(identity, None)
+        chain.watch(self._hear, wanted=bool(self._filters))
+        return found is not None
 
-    def _find(self, identity: str) -> _Filter:
+    def _find(self, chain: Chain, identity: str) -> _Filter:
         self._expire()
+        chain.watch(self._hear, wanted=bool(self._filters))
         found = self._filters.get(identity)
         if found is None:
             raise BadRequestError("filter not found")

@@ -94,9 +94,11 @@ _TAGS = frozenset({"latest", "pending", "earliest", "safe", "finalized"})
 
 
 def block_in(value: object) -> BlockChoice:
-    """A tag, a number, or EIP-1898's object."""
+    """A tag, a number, a hash, or EIP-1898's object."""
     if isinstance(value, str) and value in _TAGS:
         return BlockChoice(value)
+    if isinstance(value, str) and len(value) == 2 + 2 * _WORD_BYTES:
+        return block_hash_in(value)
     if isinstance(value, dict):
         if "blockHash" in value:
             return BlockChoice(hash=hash_in(value["blockHash"]))
@@ -188,7 +190,7 @@ def optional_data(value: bytes | None) -> str | None:
     return None if value is None else data(value)
 
 
-def block_json(block: Block, transactions: Sequence[object]) -> dict[str, object]:
+def header_json(block: Block) -> dict[str, object]:
     header = block.header
     return {
         "number": quantity(block.number),
@@ -202,15 +204,21 @@ def block_json(block: Block, transactions: Sequence[object]) -> dict[str, object
         "receiptsRoot": data(header.receipt_root),
         "miner": data(header.coinbase),
         "difficulty": quantity(header.difficulty),
-        "totalDifficulty": quantity(0),
         "extraData": data(header.extra_data),
-        "size": quantity(block.size),
         "gasLimit": quantity(header.gas_limit),
         "gasUsed": quantity(header.gas_used),
         "timestamp": quantity(block.timestamp),
+        "mixHash": data(header.mix_hash),
+    }
+
+
+def block_json(block: Block, transactions: Sequence[object]) -> dict[str, object]:
+    return {
+        **header_json(block),
+        "totalDifficulty": quantity(0),
+        "size": quantity(block.size),
         "transactions": list(transactions),
         "uncles": [],
-        "mixHash": data(header.mix_hash),
     }
 
 

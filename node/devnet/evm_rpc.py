@@ -46,7 +46,7 @@ class EvmRpc:
         return web.Response(status=204) if found is None else web.json_response(found)
 
     async def _open(self, request: web.Request) -> web.StreamResponse:
-        socket = web.WebSocketResponse(max_msg_size=MAX_BODY)
+        socket = web.WebSocketResponse(max_msg_size=MAX_BODY, compress=False)
         if not socket.can_prepare(request):
             return web.Response(status=426, text="POST JSON-RPC here, or open a WebSocket\n")
         if len(self._connections) >= MAX_CONNECTIONS:

@@ -65,28 +65,20 @@ class Subscriptions:
 
     def close(self, chain: Chain) -> None:
         self._feeds.clear()
-        self._listen(chain)
+        chain.watch(self._hear, wanted=bool(self._feeds))
 
     def _subscribe(self, chain: Chain, kind: str, details: object) -> str:
         if len(self._feeds) >= MAX_SUBSCRIPTIONS:
             raise BadRequestError(f"there are {MAX_SUBSCRIPTIONS} subscriptions: unsubscribe from one")
         identity = f"0x{secrets.token_hex(16)}"
         self._feeds[identity] = _feed(kind, details)
-        self._listen(chain)
+        chain.watch(self._hear, wanted=bool(self._feeds))
         return identity
 
     def _unsubscribe(self, chain: Chain, identity: str) -> bool:
         found = self._feeds.pop(identity, None)
-        self._listen(chain)
+        chain.watch(self._hear, wanted=bool(self._feeds))
         return found is not None
-
-    def _listen(self, chain: Chain) -> None:
-        """Watch the chain as long as there is something to tell."""
-        listening = self._hear in chain.watchers
-        if self._feeds and not listening:
-            chain.watchers.append(self._hear)
-        elif listening and not self._feeds:
-            chain.watchers.remove(self._hear)
 
     def _hear(self, change: Change) -> None:
         for identity, feed in self._feeds.items():

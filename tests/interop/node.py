@@ -51,8 +51,10 @@ async def anvil(*options: str) -> AsyncIterator[str]:
         async with asyncio.timeout(DEADLINE):
             url = await _listening(process)
         drain = asyncio.create_task(_drain(process))  # a full pipe would stop it
-        yield url
-        drain.cancel()
+        try:
+            yield url
+        finally:
+            drain.cancel()
     finally:
         if process.returncode is None:
             process.kill()

@@ -35,7 +35,7 @@ def test_what_watchers_are_told_adds_up_to_what_the_chain_holds(steps: list[str]
             case TransactionAccepted(transaction):
                 accepted.append(bytes(transaction.hash))
 
-    chain.watchers.append(hear)
+    chain.watch(hear, wanted=True)
     sent: list[bytes] = []
     for step in steps:
         match step:
@@ -59,7 +59,7 @@ def test_what_watchers_are_told_adds_up_to_what_the_chain_holds(steps: list[str]
 def test_a_refused_transaction_is_not_told() -> None:
     chain = make_chain()
     told: list[Change] = []
-    chain.watchers.append(told.append)
+    chain.watch(told.append, wanted=True)
     with pytest.raises(TransactionRejectedError):
         chain.submit(signed(ALICE, 7, to=B))
     assert told == []

@@ -107,6 +107,7 @@ def test_an_uninstalled_filter_is_gone(chain: Chain, ask: Ask) -> None:
     assert ask("uninstallFilter", made) is False
     with pytest.raises(BadRequestError, match="filter not found"):
         ask("getFilterChanges", made)
+    assert not chain.watched
 
 
 def test_only_a_log_filter_has_logs(ask: Ask) -> None:

@@ -146,7 +146,16 @@ async def test_what_is_not_there_is_null_and_state_of_no_block_is_an_error(door:
 async def test_blocks_are_named_by_tag_number_and_hash(door: Door) -> None:
     await door.result("anvil_setBalance", B, hex(5))
     block = await door.result("eth_getBlockByNumber", "latest", False)
-    for name in ("latest", "pending", "safe", "finalized", "0x1", {"blockNumber": "0x1"}, {"blockHash": block["hash"]}):
+    for name in (
+        "latest",
+        "pending",
+        "safe",
+        "finalized",
+        "0x1",
+        {"blockNumber": "0x1"},
+        block["hash"],
+        {"blockHash": block["hash"]},
+    ):
         assert await door.result("eth_getBalance", B, name) == "0x5"
     assert await door.result("eth_getBalance", B, "earliest") == "0x0"
 
