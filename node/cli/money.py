@@ -153,6 +153,60 @@ def history(shell: Shell, rail: str | None, limit: int) -> None:
     shell.show(rows, show)
 
 
+@click.command("cancel")
+@click.argument("transaction")
+@RAIL
+@click.pass_obj
+@catches
+def cancel(shell: Shell, transaction: str, rail: str | None) -> None:
+    """Give up TRANSACTION (the beginning of its id) if it has not taken effect; `wallet history` tells."""
+    found = shell.client.post("/v1/wallet/cancel", {"transaction": transaction, "rail": rail})
+    shell.show(found, lambda: shell.console.print(f"{found['text']}: {found['reason'] or found['state']}"))
+
+
+@click.command("earnings")
+@click.option("--history", is_flag=True, help="Every payout with its transaction, newest first.")
+@RAIL
+@click.pass_obj
+@catches
+def earnings(shell: Shell, history: bool, rail: str | None) -> None:
+    """What payers have signed to us and what became of it, by receipts: pending, cashed, final, bounced."""
+    if history:
+        _show_payouts(shell, shell.client.get("/v1/earnings/history" + (f"?rail={rail}" if rail else "")))
+        return
+    rows = [row for row in shell.client.get("/v1/earnings") if rail in (None, row["rail"])]
+
+    def show() -> None:
+        table = Table("rail", "payer", "received", "pending", "in a block", "final", "bounced", box=None)
+        for row in rows:
+            for line in ({**row, "payer": "all"}, *row["payers"]):
+                figures = (
+                    format_amount(int(line[key])) for key in ("received", "pending", "cashed", "final", "bounced")
+                )
+                table.add_row(row["rail"], line["payer"], *figures)
+        if rows:
+            shell.console.print(table)
+        else:
+            shell.console.print("no cheques yet: peers that pay appear in `bttnode peers`")
+
+    shell.show(rows, show)
+
+
+def _show_payouts(shell: Shell, found: dict[str, Any]) -> None:
+    def show() -> None:
+        say = shell.console.print
+        for line in found["payouts"]:
+            when = f"{datetime.datetime.fromtimestamp(line['time']):%Y-%m-%d %H:%M}"
+            bounced = f", bounced {format_amount(int(line['bounced']))}" if int(line["bounced"]) else ""
+            say(f"{when}  {format_amount(int(line['amount']))} from {line['payer']}{bounced}")
+            fee = amount(line, "fee", "fee_symbol", "fee_decimals") if line["fee_symbol"] else line["fee"]
+            say(f"{'':16}  {line['rail']}, block {line['block']}, its fee {fee}, {line['link'] or line['transaction']}")
+        if not found["payouts"]:
+            say("nothing is final yet: `bttnode settle --dry-run` shows what could be cashed")
+
+    shell.show(found, show)
+
+
 @click.command("limits")
 @click.pass_obj
 @catches
@@ -173,4 +227,4 @@ def limits(shell: Shell) -> None:
     shell.show(rows, show)
 
 
-COMMANDS = (balance, send, wrap, unwrap, history, limits)
+COMMANDS = (balance, send, wrap, unwrap, history, cancel, limits)

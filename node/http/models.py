@@ -100,6 +100,12 @@ class SendBody(QuotedBody):
     amount: Annotated[str, Field(max_length=100)]
 
 
+class CancelBody(RailBody):
+    """`transaction`: its id, or the beginning of it."""
+
+    transaction: Annotated[str, Field(min_length=4, max_length=128)]
+
+
 class WrapBody(QuotedBody):
     amount: Annotated[str, Field(max_length=100)]
     unwrap: bool = False
@@ -295,6 +301,50 @@ class TransactionResult(Model):
     fee_decimals: int
     text: str
     link: str
+
+
+class EarningsLine(Model):
+    """`received` by cheque in all: the four others together."""
+
+    received: Units
+    pending: Units
+    cashed: Units
+    """In a block, not final yet."""
+    final: Units
+    bounced: Units
+
+
+class PayerEarnings(EarningsLine):
+    payer: str
+    bounced_at: int | None
+
+
+class RailEarnings(EarningsLine):
+    rail: str
+    payers: list[PayerEarnings]
+
+
+class PayoutLine(Model):
+    """What a final receipt says of one cheque."""
+
+    rail: str
+    payer: str
+    amount: Units
+    bounced: Units
+    fee: Units
+    fee_symbol: str
+    fee_decimals: int
+    block: int
+    transaction: str
+    time: int
+    link: str
+
+
+class Payouts(Model):
+    """`before`: ask with this for the next page; null: there is none."""
+
+    payouts: list[PayoutLine]
+    before: int | None
 
 
 class PlannedCheque(Model):

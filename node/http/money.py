@@ -6,11 +6,14 @@
 | GET  /v1/wallet                          | balances and deposits, rail by rail                                |
 | GET  /v1/wallet/history?rail=&limit=     | our transactions and what came in                                  |
 | GET  /v1/wallet/limits                   | the limits on spending, and what is used up                        |
+| POST /v1/wallet/cancel                   | give up a transaction that has not taken effect                    |
 | POST /v1/wallet/send                     | a transfer of any asset; with `dry_run` only what it would cost    |
 | POST /v1/wallet/wrap                     | native coins to their token and back                               |
 | POST /v1/vault/{deposit,notice,withdraw} | move the deposit                                                   |
 | POST /v1/vault/{authorise,revoke}        | what another key may sign on our deposit                           |
 | POST /v1/settle                          | cash the cheques we hold                                           |
+| GET  /v1/earnings                        | pending, cashed, final, bounced, by rail and payer                 |
+| GET  /v1/earnings/history?rail=&before=  | every payout with its transaction, newest first                    |
 
 Where several rails are configured, a request that moves money names its `rail`. An `Idempotency-Key` makes a repeated
 request the same transaction.
@@ -27,6 +30,7 @@ from node.daemon import Daemon
 from node.http import models
 from node.http.requests import answer, read_body
 from node.ports.store import Direction, utc_day
+from node.services.earnings import Figures
 from node.services.history import priced_bytes
 from node.services.plan import PlannedCheque
 from node.services.settlement import Done, Settlement
@@ -52,6 +56,9 @@ class MoneyApi:
             web.get("/v1/wallet", self.wallet),
             web.get("/v1/wallet/history", self.history),
             web.get("/v1/wallet/limits", self.limits),
+            web.post("/v1/wallet/cancel", self.cancel),
+            web.get("/v1/earnings", self.earnings),
+            web.get("/v1/earnings/history", self.payouts),
             web.post("/v1/wallet/send", self.send),
             web.post("/v1/wallet/wrap", self.wrap),
             web.post("/v1/vault/deposit", self.deposit),
@@ -83,10 +90,8 @@ class MoneyApi:
         )
 
     async def history(self, request: web.Request) -> web.Response:
-        limit = request.query.get("limit", str(DEFAULT_HISTORY))
-        if not limit.isascii() or not limit.isdecimal() or len(limit) > 6:
-            raise WalletError("limit: expected a whole number")
-        lines = await self._daemon.wallet.history(request.query.get("rail"), limit=int(limit))
+        limit = _number(request, "limit", DEFAULT_HISTORY)
+        lines = await self._daemon.wallet.history(request.query.get("rail"), limit=limit)
         return web.json_response([models.HistoryLine(**asdict(line)).model_dump() for line in lines])
 
     async def limits(self, request: web.Request) -> web.Response:
@@ -111,6 +116,50 @@ class MoneyApi:
             ]
         return web.json_response([row.model_dump() for row in rows])
 
+    async def earnings(self, request: web.Request) -> web.Response:
+        names = {purse.chain.rail.id: purse for purse in self._daemon.wallet.purses.values()}
+        rows = []
+        for found in await self._daemon.earnings.report():
+            purse = names.get(found.rail)
+            rows.append(
+                models.RailEarnings(
+                    rail=purse.name if purse else found.rail,
+                    **_figures(found.figures),
+                    payers=[
+                        models.PayerEarnings(payer=line.payer.evm, bounced_at=line.bounced_at, **_figures(line.figures))
+                        for line in found.payers
+                    ],
+                )
+            )
+        return web.json_response([row.model_dump() for row in rows])
+
+    async def payouts(self, request: web.Request) -> web.Response:
+        rail = request.query.get("rail")
+        chain = None if rail is None else self._daemon.wallet.purse(rail).chain.rail.id
+        before = _number(request, "before", 0) or None
+        limit = _number(request, "limit", DEFAULT_HISTORY)
+        page = await self._daemon.earnings.history(rail=chain, before=before, limit=limit)
+        names = {purse.chain.rail.id: purse for purse in self._daemon.wallet.purses.values()}
+        lines = []
+        for payout in page.payouts:
+            purse = names.get(payout.rail)
+            lines.append(
+                models.PayoutLine(
+                    rail=purse.name if purse else payout.rail,
+                    payer=payout.payer.evm,
+                    amount=payout.amount,
+                    bounced=payout.bounced,
+                    fee=payout.fee,
+                    fee_symbol=purse.chain.native.symbol if purse else "",
+                    fee_decimals=purse.chain.native.decimals if purse else 0,
+                    block=payout.block,
+                    transaction=payout.transaction,
+                    time=payout.at,
+                    link=purse.link(payout.transaction) if purse else "",
+                )
+            )
+        return answer(models.Payouts(payouts=lines, before=page.before))
+
     # --- transfers ---------------------------------------------------------------------------------------------------
 
     async def send(self, request: web.Request) -> web.Response:
@@ -119,6 +168,11 @@ class MoneyApi:
         asset = wallet.asset(body.rail, body.asset)
         quote = await wallet.quote_transfer(body.rail, body.asset, body.to, parse_amount(body.amount, asset.token))
         return await self._perform(request, quote, body)
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        body = await read_body(request, models.CancelBody)
+        line = await self._daemon.wallet.cancel(body.rail, body.transaction)
+        return answer(models.HistoryLine(**asdict(line)))
 
     async def wrap(self, request: web.Request) -> web.Response:
         body = await read_body(request, models.WrapBody)
@@ -278,6 +332,17 @@ class MoneyApi:
                 )
             )
         return rows
+
+
+def _number(request: web.Request, name: str, default: int) -> int:
+    text = request.query.get(name, str(default))
+    if not text.isascii() or not text.isdecimal() or len(text) > 18:
+        raise WalletError(f"{name}: expected a whole number")
+    return int(text)
+
+
+def _figures(figures: Figures) -> dict[str, int]:
+    return {"received": figures.received, **asdict(figures)}
 
 
 def _some(amount: int) -> int:

@@ -304,6 +304,15 @@ class Settlement:
         self._on_done()
         return Done(intent, receipt)
 
+    async def cancel(self, key: str) -> Intent | None:
+        """The user wants this transaction no more; None where no such one is known. `run` takes it to its end."""
+        intent = await self._intents.intent(key)
+        if intent is None or intent.rail != self._chain.rail.id:
+            return None
+        cancelled = await self._outbox.cancel(intent)
+        self.wake()
+        return cancelled
+
     async def booked_by_others(self, transaction: bytes, block: int, events: Sequence[VaultEvent]) -> None:
         """A final transaction has cashed cheques for us: book it, unless it is ours and booked by what sent it."""
         if not await self._store.sent_by_us(self._chain.rail.id, transaction):

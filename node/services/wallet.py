@@ -162,6 +162,21 @@ class Wallet:
             intent = await settlement.submit(f"wallet:{key}", quote.call)
         return await settlement.finish(intent)
 
+    async def cancel(self, rail: str | None, transaction: str) -> HistoryLine:
+        """Give up a transaction that has not taken effect, by its id or the beginning of it, or its key.
+
+        It may take effect all the same; the history tells. Raises `WalletError` where none, or several, match.
+        """
+        purse = self.purse(rail)
+        wanted = transaction.removeprefix("0x").lower()
+        recent = await self._history.intents(purse.chain.rail.id, self.own, limit=MAX_HISTORY)
+        found = [intent for intent in recent if wanted and _line(purse, intent).transaction.startswith(wanted)]
+        found = found or [intent for intent in recent if intent.key == transaction]
+        if len(found) != 1:
+            raise WalletError(f"{len(found)} transactions on {purse.name} begin with '{wanted[:64]}': see the history")
+        cancelled = await purse.settlement.cancel(found[0].key)
+        return _line(purse, cancelled or found[0])
+
     async def check_limits(self, purse: Purse, call: Call) -> None:
         """Raises `LimitError` where the user's limits forbid what the call moves out."""
         flow = purse.holdings.outflow(call)
