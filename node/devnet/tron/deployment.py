@@ -135,7 +135,7 @@ def _deployed(chain: TronChain) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for block in map(chain.block, numbers):
         for mined in () if block is None else chain.mined_in(block):
-            operation, contract = mined.transaction.operation, mined.receipt.contract
-            if isinstance(operation, CreateContract) and operation.owner == DEPLOYER and contract is not None:
-                found[operation.name] = contract
+            operation, receipt = mined.transaction.operation, mined.receipt
+            if isinstance(operation, CreateContract) and operation.owner == DEPLOYER and receipt.outcome.ok:
+                found[operation.name] = receipt.contract or b""
     return found

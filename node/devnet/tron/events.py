@@ -23,7 +23,6 @@ from node.devnet.tron.records import Log
 from node.devnet.tron.schema import decode
 from node.devnet.tron.views import address_json
 
-_WORD = 32
 _DYNAMIC = ("string", "bytes")
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from eth_abi.abi import decode as decode_abi
@@ -21,7 +21,7 @@ from node.devnet.tron import reads
 from node.devnet.tron.chain import TronChain
 from node.devnet.tron.events import describe, event_json
 from node.devnet.tron.protojson import BadJsonError, Json, shown
-from node.devnet.tron.records import Log, TriggerContract
+from node.devnet.tron.records import Log, RejectedError, TriggerContract
 from node.devnet.tron.request import Request
 from node.devnet.tron.views import address_json
 from wallet.address import Address
@@ -34,6 +34,8 @@ _TRANSFER_TOPICS = 3
 _WORD = 32
 _NAMES = {"symbol": "string", "name": "string", "decimals": "uint8"}
 _ORDERS = {"block_timestamp,desc": True, "block_timestamp,asc": False}
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,16 +120,17 @@ def _moment(chain: TronChain, fingerprint: str) -> int:
     return mined.timestamp
 
 
-def _page(chain: TronChain, asked: Asked, logs: Iterator[Log], show: Callable[[Log], Json]) -> Json:
-    limit = asked.query.number("limit", DEFAULT_LIMIT, least=1)
-    found = list(islice(logs, min(limit, MAX_LIMIT) + 1))
-    page = found[: min(limit, MAX_LIMIT)]
+def _page(chain: TronChain, asked: Asked, entries: Iterator[tuple[Log, T]], show: Callable[[Log, T], Json]) -> Json:
+    """The first entries, each shown from its log and what was found in that."""
+    limit = min(asked.query.number("limit", DEFAULT_LIMIT, least=1), MAX_LIMIT)
+    found = list(islice(entries, limit + 1))
+    page = found[:limit]
     meta: Json = {"at": chain.now(), "page_size": len(page)}
     if len(found) > len(page):
-        meta["fingerprint"] = _fingerprint(page[-1])
+        meta["fingerprint"] = _fingerprint(page[-1][0])
         again = {**asked.query.parameters, "fingerprint": meta["fingerprint"]}
         meta["links"] = {"next": f"{asked.path}?{urlencode(again)}"}
-    return _answer([show(log) for log in page], meta)
+    return _answer([show(log, entry) for log, entry in page], meta)
 
 
 def _answer(data: Sequence[Json], meta: Json) -> Json:
@@ -146,14 +149,17 @@ def _contract_events(chain: TronChain, asked: Asked) -> Json:
     address, query = asked.address(), asked.query
     window = Window.of(chain, query)
     contract = chain.contract(address)
-    logs: Iterator[Log] = iter(()) if contract is None else window.logs(chain, address)
-    if contract is not None and query.has("event_name"):
-        wanted, abi = query.text("event_name"), contract.abi
-        logs = (log for log in logs if getattr(describe(log.event, abi), "name", None) == wanted)
-    if query.has("block_number"):
-        number = query.number("block_number")
-        logs = (log for log in logs if log.block == number)
-    return _page(chain, asked, logs, lambda log: _event(chain, log))
+    abi = b"" if contract is None else contract.abi
+    name = query.text("event_name") if query.has("event_name") else None
+    number = query.number("block_number") if query.has("block_number") else None
+
+    def wanted(log: Log) -> bool:
+        described = describe(log.event, abi)
+        named = name is None or (described is not None and described.name == name)
+        return named and number in (None, log.block)
+
+    entries = ((log, abi) for log in window.logs(chain, address) if wanted(log))
+    return _page(chain, asked, entries, lambda log, abi: event_json(log, abi, solid=log.block <= window.solid))
 
 
 def _transaction_events(chain: TronChain, asked: Asked) -> Json:
@@ -200,14 +206,10 @@ def _transfers(chain: TronChain, asked: Asked) -> Json:
     only_to, only_from = query.flag("only_to", False), query.flag("only_from", False)
     tokens: dict[bytes, Json] = {}
 
-    def wanted(log: Log) -> bool:
-        found = Transfer.of(log)
-        if found is None:
-            return False
-        return (found.receiver == address and not only_from) or (found.sender == address and not only_to)
+    def wanted(transfer: Transfer) -> bool:
+        return (transfer.receiver == address and not only_from) or (transfer.sender == address and not only_to)
 
-    def show(log: Log) -> Json:
-        found = Transfer.of(log)
+    def show(log: Log, transfer: Transfer) -> Json:
         contract = log.event.address
         if contract not in tokens:
             tokens[contract] = _token_info(chain, contract)
@@ -215,13 +217,15 @@ def _transfers(chain: TronChain, asked: Asked) -> Json:
             "transaction_id": log.transaction.hex(),
             "token_info": tokens[contract],
             "block_timestamp": log.timestamp,
-            "from": address_json(found.sender, visible=True) if found else "",
-            "to": address_json(found.receiver, visible=True) if found else "",
+            "from": address_json(transfer.sender, visible=True),
+            "to": address_json(transfer.receiver, visible=True),
             "type": "Transfer",
-            "value": str(found.amount if found else 0),
+            "value": str(transfer.amount),
         }
 
-    return _page(chain, asked, filter(wanted, window.logs(chain, token)), show)
+    read = ((log, Transfer.of(log)) for log in window.logs(chain, token))
+    entries = ((log, found) for log, found in read if found is not None and wanted(found))
+    return _page(chain, asked, entries, show)
 
 
 def _account(chain: TronChain, asked: Asked) -> Json:
@@ -253,10 +257,10 @@ def _token_info(chain: TronChain, contract: bytes) -> Json:
 def _ask(chain: TronChain, contract: bytes, signature: str, kind: str, arguments: bytes = b"") -> Any:
     """One value of a contract; None where it gives none."""
     call = TriggerContract(owner=contract, contract=contract, data=keccak(text=signature)[:4] + arguments)
-    outcome = chain.constant(call)
     try:
+        outcome = chain.constant(call)
         return decode_abi([kind], outcome.output)[0] if outcome.ok else None
-    except (DecodingError, ValueError):
+    except (RejectedError, DecodingError, ValueError):
         return None
 
 
