@@ -36,6 +36,8 @@ MAX_BLOCKS_AT_ONCE = 10_000
 MAX_LOGS = 10_000
 MAX_TIME = 2**40
 """Bound of block times in Unix seconds, far below what contracts may store in 64 bits."""
+MAX_SNAPSHOT = 2**63 - 1
+"""What the database can count to."""
 _ANCESTORS = 256
 
 Edit = Callable[[BerlinState], None]
@@ -93,7 +95,9 @@ class Chain:
         return self._head
 
     def block(self, number: int) -> Block | None:
-        return self._head if number == self._head.number else self._storage.block(number)
+        if number >= self._head.number:
+            return self._head if number == self._head.number else None
+        return self._storage.block(number)
 
     def block_by_hash(self, block_hash: bytes) -> Block | None:
         return self._storage.block_by_hash(block_hash)
@@ -275,6 +279,8 @@ class Chain:
 
     def revert(self, snapshot: int) -> bool:
         """Go back to a snapshot; it and later ones are used up. False for an unknown one. Empties the pool."""
+        if snapshot > MAX_SNAPSHOT:
+            return False
         with self._storage.transaction():
             found = self._storage.take_snapshot(snapshot)
             if found is None:

@@ -134,13 +134,14 @@ async def test_what_is_not_there_is_null_and_state_of_no_block_is_an_error(door:
     nothing = "0x" + "00" * 32
     for method in ("eth_getTransactionByHash", "eth_getTransactionReceipt", "eth_getBlockByHash"):
         assert await door.result(method, nothing) is None
-    assert await door.result("eth_getBlockByNumber", "0x99") is None
+    for number in ("0x99", hex(2**64), hex(2**256 - 1)):
+        assert await door.result("eth_getBlockByNumber", number) is None
+        assert await door.result("evm_revert", number) is False
     assert (await door.error("eth_getBalance", A, "0x99"))["code"] == -32000
     assert (await door.error("eth_getBalance", A, {"blockHash": nothing}))["code"] == -32000
     assert await door.result("eth_getLogs", {"fromBlock": "0x99", "toBlock": "0xaa"}) == []
     assert (await door.error("eth_getLogs", {"fromBlock": "0x2", "toBlock": "0x1"}))["code"] == -32000
     assert (await door.error("evm_setNextBlockTimestamp", 1))["code"] == -32000
-    assert await door.result("evm_revert", "0x99") is False
 
 
 async def test_blocks_are_named_by_tag_number_and_hash(door: Door) -> None:
