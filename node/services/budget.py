@@ -38,9 +38,9 @@ class Budget:
         self._used: dict[PeerId, int] = {}
 
     async def plan(
-        self, peer: PeerId, torrent: TorrentId, *, reserve: int, used: int, default_price: int
+        self, peer: PeerId, torrent: TorrentId, *, rail: str, reserve: int, used: int, default_price: int
     ) -> Plan | NoBid:
-        """The bid for connection `peer`, or why there is none."""
+        """The bid for connection `peer`, or why there is none. The deposit is that of the rail; limits are for all."""
         terms = self.terms.get(torrent, TorrentTerms())
         spent = await self._store.spent(self._clock.wall() // DAY)
         spent_here = await self._store.spent_on(torrent)
@@ -50,7 +50,7 @@ class Budget:
             everywhere.append(Cap("total budget", self.caps.total, spent.total + everything))
         if self.caps.per_day is not None:
             everywhere.append(Cap("budget for today", self.caps.per_day, spent.today + everything))
-        funds = self._vault.funds
+        funds = self._vault.free(rail)
         if funds is None:
             return NoBid("the vault's deposit is not known: the chain cannot be reached", final=False)
         if funds - everything <= 0:

@@ -72,7 +72,9 @@ class Buying:
 
     def open(self, trade: Trade) -> None:
         """Listen to what this connection asks for."""
-        trade.buyer = BuyerSession(self._key.address, self._rails)
+        # Among the rails that the seller takes, too, one where a deposit stands; else as the user has ordered them.
+        rails = dict(sorted(self._rails.items(), key=lambda item: not self._vault.free(item[0])))
+        trade.buyer = BuyerSession(self._key.address, rails)
         if trade.torrent in self._finished:
             trade.buyer.finish()
 
@@ -190,6 +192,7 @@ class Buying:
         plan = await self._budget.plan(
             trade.peer,
             trade.torrent,
+            rail=buyer.rail.id,
             reserve=buyer.ask.reserve,
             used=buyer.counted,
             default_price=self._default_price,
