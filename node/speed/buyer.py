@@ -14,6 +14,7 @@ other side says.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -30,6 +31,11 @@ from wallet.errors import BadSignatureError
 
 MIN_INTERVAL = 0.1
 """Seconds between two cheques to one payee, unless credit runs short."""
+
+BID_UNREAD = 10.0
+"""Seconds for which a seller may go on answering an older bid: the newer one is on its way."""
+MAX_BIDS = 64
+"""Bids that one clear may be an answer to."""
 
 MIN_QUANTUM = 16 * 1024
 MAX_QUANTUM = 64 * MIB
@@ -101,6 +107,11 @@ class BuyerSession:
         self.disputed = False
         self._counted = 0
         """The part of `verifier.payable` that is in the account."""
+        self._bids: deque[tuple[int, int]] = deque(maxlen=MAX_BIDS)
+        """Number and price of the bids that a clear may still answer, the oldest first."""
+        self._bids_made = 0
+        self._unread_since: float | None = None
+        """Since when clears have answered an older bid than the latest."""
         self._greeted = False
         """The seller's first receipt on this connection came."""
 
@@ -114,7 +125,7 @@ class BuyerSession:
             case Ask():
                 return self._on_ask(message, now)
             case Clear():
-                return self._on_clear(message)
+                return self._on_clear(message, now)
             case Receipt():
                 return self._on_receipt(message, now)
             case Stop():
@@ -145,6 +156,8 @@ class BuyerSession:
         self.account = account
         digest = bid_digest(rail, self.payer, ask.payee, price, ask.nonce)
         self.bid_made = Bid(rail.id, self.payer, price, rate, until, ceiling, sign(digest))
+        self._bids_made += 1
+        self._bids.append((self._bids_made, price))
         self.state = BuyerState.BIDDING
         return [Send(self.bid_made)]
 
@@ -259,22 +272,37 @@ class BuyerSession:
             self.state = BuyerState.ASKED
         return [AskReceived(ask)]
 
-    def _on_clear(self, clear: Clear) -> list[Output]:
+    def _on_clear(self, clear: Clear, now: Now) -> list[Output]:
         bid = self.bid_made
         if clear.price and (bid is None or self.state not in (BuyerState.BIDDING, BuyerState.STOPPED)):
             raise RemoteFaultError(
                 "the seller set a price without a bid", action=Action.STOP_TRADE, code=StopCode.PRICE_TOO_HIGH
             )
-        if bid is not None and clear.price > bid.price:
+        if bid is not None and clear.price > (agreed := self._agreed(clear.bid, now)):
             # From here on its account and ours differ, by what we never agreed to pay.
             self.disputed = True
             raise RemoteFaultError(
-                f"the seller cleared at {clear.price} per MiB above our bid of {bid.price}",
+                f"the seller cleared at {clear.price} per MiB above our bid of {agreed}",
                 action=Action.STOP_TRADE,
                 code=StopCode.PRICE_TOO_HIGH,
             )
         self.meter.set_price(clear.price, self.meter.mark)
         return []
+
+    def _agreed(self, number: int, now: Now) -> int:
+        """What we bid in the bid that a clear answers. An older bid than the latest binds us only while the latest may
+        still be on its way to the seller."""
+        while self._bids and self._bids[0][0] < number:
+            self._bids.popleft()
+        if not self._bids or self._bids[0][0] != number:
+            return 0
+        if number == self._bids_made:
+            self._unread_since = None
+        elif self._unread_since is None:
+            self._unread_since = now.mono
+        elif now.mono - self._unread_since > BID_UNREAD:
+            return self._bids[-1][1]
+        return self._bids[0][1]
 
     def _on_receipt(self, receipt: Receipt, now: Now) -> list[Output]:
         account, rail = self.account, self.rail

@@ -8,7 +8,7 @@ A body has at most 64 KiB (`node.ports.engine.MAX_EXTENSION_MESSAGE`), eight lev
 |-----------|--------|--------------------------------------------------------------------------|
 | `ask`     | seller | payee, nonce, rails [{id, vault}], reserve, credit, quantum, until       |
 | `bid`     | buyer  | rail, payer, price, rate, until, max (optional), sig                     |
-| `clear`   | seller | price, rate, round                                                       |
+| `clear`   | seller | price, rate, round, bid (which one it answers)                            |
 | `cheque`  | buyer  | rail, payer, cum, sig                                                    |
 | `receipt` | seller | rail, cum, sig (of that cheque, optional), mark, bytes, amount, credit   |
 | `stop`    | both   | code, text                                                               |
@@ -156,19 +156,28 @@ class Bid:
 
 @dataclass(frozen=True, slots=True)
 class Clear:
-    """From this mark of the stream on, blocks cost `price`. Price 0: free service. `rate` 0: no rate granted."""
+    """From this mark of the stream on, blocks cost `price`. Price 0: free service. `rate` 0: no rate granted.
+
+    `bid`: how many bids the seller has read on this connection, so that the buyer knows which of them it answers.
+    """
 
     price: int
     rate: int
     round: int
+    bid: int = 0
     type: ClassVar[bytes] = b"clear"
 
     def body(self) -> Wire:
-        return {b"price": self.price, b"rate": self.rate, b"round": self.round}
+        return {b"bid": self.bid, b"price": self.price, b"rate": self.rate, b"round": self.round}
 
     @classmethod
     def parse(cls, body: Wire) -> Clear:
-        return cls(_int(body, b"price", UINT256), _int(body, b"rate", UINT63), _int(body, b"round", UINT63))
+        return cls(
+            price=_int(body, b"price", UINT256),
+            rate=_int(body, b"rate", UINT63),
+            round=_int(body, b"round", UINT63),
+            bid=_int(body, b"bid", UINT63),
+        )
 
 
 @dataclass(frozen=True, slots=True)

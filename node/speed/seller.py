@@ -1,9 +1,13 @@
 """The selling side of one connection: a state machine without input or output.
 
     OFFERED ──bid──▶ CHECKING ──covered──▶ PRICED ◀──cheque──┐
-       ▲                │ not covered        │  no cheque in  │
-       │                ▼                    ▼  time          │
-       └──── FREE ◀── stop, ceiling, expiry ─┴──▶ SUSPENDED ──┘
+       ▲                │ not covered       ▲│  no cheque in  │
+       │                ▼            a round▼│  time          │
+       └──── FREE ◀── stop, ceiling, ──── OUTBID ─▶ SUSPENDED ──┘
+                       expiry
+
+The price comes from outside, round by round (`cleared`); until there is a round, it is the reserve. A connection whose
+bid loses a round is served like any client that never paid, and wins a later one without another word.
 
 Every change of price is a `clear` message, and counts from the mark on which that message landed in the stream. Blocks
 are admitted only up to an allowance, an absolute mark computed from the payer's credit, so the engine enforces credit
@@ -67,6 +71,7 @@ class SellerState(Enum):
     OFFERED = "offered"
     CHECKING = "checking"
     PRICED = "priced"
+    OUTBID = "outbid"
     SUSPENDED = "suspended"
     FREE = "free"
     CLOSED = "closed"
@@ -89,6 +94,9 @@ class SellerSession:
         self._next_tag = 1
         self._price_asked = 0
         """The price of the last clear that was handed out, landed or not."""
+        self._price = terms.reserve
+        self._granted = 0
+        self._round = 0
         self._stalled_at: float | None = None
         self._useless = 0
         self._bids = 0
@@ -150,13 +158,22 @@ class SellerSession:
         if self.state is not SellerState.CHECKING or self.bid is None:
             return []
         self.account = account
-        price = self._clearing_price()
+        price = self._price
         if not account.connections:
             account.forgive(price)
         if account.coverage is not None and account.left(price) == 0 and account.unpaid == 0:
             return self._refuse(StopCode.INSOLVENT, "the payer's vault covers nothing: deposit first")
-        self.state = SellerState.PRICED
-        return [Send(self._receipt()), *self._clear(price)]
+        return [Send(self._receipt()), *self._serve()]
+
+    def cleared(self, price: int, rate: int, number: int, now: Now) -> list[Output]:
+        """Round `number` is over: what a mebibyte costs on this connection, and the rate (bytes/s) its bid has won.
+
+        Rate 0 with a price above 0 says nothing of the rate; a price above the bid means that the bid has lost.
+        """
+        self._price, self._granted, self._round = max(price, self.terms.reserve), rate, number
+        if self.state not in (SellerState.PRICED, SellerState.OUTBID):
+            return []
+        return [*self._serve(), *self.refresh(now)]
 
     def coverage_failed(self, reason: str) -> list[Output]:
         """The answer to `CheckCoverage` when the chain cannot be asked."""
@@ -172,9 +189,8 @@ class SellerSession:
         if self.state is SellerState.CLOSED:
             return []
         outputs: list[Output] = [Send(self._receipt())]
-        if self.state is SellerState.SUSPENDED and account.left(self._clearing_price()) > 0:
-            self.state = SellerState.PRICED
-            outputs += self._clear(self._clearing_price())
+        if self.state is SellerState.SUSPENDED and account.left(self._price) > 0:
+            outputs += self._serve()
         return outputs + self.refresh(now)
 
     def refresh(self, now: Now) -> list[Output]:
@@ -271,10 +287,9 @@ class SellerSession:
             raise RemoteFaultError(
                 "one connection has one payer on one rail", action=Action.DISCONNECT, code=StopCode.MALFORMED
             )
-        renewed = self.state is SellerState.PRICED
         self.bid = bid
-        if renewed:
-            return [*self._clear(self._clearing_price()), *self.refresh(now)]
+        if self.state in (SellerState.PRICED, SellerState.OUTBID):
+            return [*self._serve(), *self.refresh(now)]
         self.state = SellerState.CHECKING
         return [CheckCoverage(bid)]
 
@@ -313,8 +328,12 @@ class SellerSession:
             raise RuntimeError("no account on this connection")
         return self.account
 
-    def _clearing_price(self) -> int:
-        return self.terms.reserve
+    def _serve(self) -> list[Output]:
+        """At the round's price where the bid reaches it, else like anybody."""
+        if self._bid().price < self._price:
+            return self._end_pricing(SellerState.OUTBID)
+        self.state = SellerState.PRICED
+        return self._clear(self._price)
 
     def _book(self, grown: int) -> None:
         if grown:
@@ -352,7 +371,7 @@ class SellerSession:
         tag, self._next_tag = self._next_tag, self._next_tag + 1
         self._clears[tag] = price
         self._price_asked = price
-        return [*outputs, Send(Clear(price, 0, tag), tag)]
+        return [*outputs, Send(Clear(price, self._granted if price else 0, self._round, self._bids), tag)]
 
     def _end_pricing(self, state: SellerState) -> list[Output]:
         self.state = state

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from node.speed.buyer import BuyerAccount, BuyerState
+from node.speed.buyer import BID_UNREAD, BuyerAccount, BuyerState
 from node.speed.credit import CreditPolicy, SellerAccount
 from node.speed.errors import StopCode
 from node.speed.messages import Bid, ChequeMessage, Clear, Receipt
@@ -397,6 +397,80 @@ ACTIONS = st.lists(
 
 
 @settings(max_examples=60, deadline=None)
+def rounds(pair: Pair, price: int, number: int, rate: int = 1000) -> None:
+    pair.run_seller(pair.seller.cleared(price, rate, number, pair.now))
+
+
+def test_each_round_marks_its_price_in_the_stream_and_both_sides_count_the_same() -> None:
+    pair = Pair(bid_price=5 * PRICE)
+    pair.open()
+    owed = 0
+    for number, price in enumerate((3 * PRICE, 3 * PRICE, 2 * PRICE, 5 * PRICE), 1):
+        rounds(pair, price, number)
+        assert pair.download(3 * MIB) == 3 * MIB
+        owed += cost(3 * MIB, price)
+    pair.finish()
+    assert pair.seller.meter.amount == pair.buyer.meter.amount == owed
+    assert pair.account.accepted == owed
+    assert pair.notices == []
+
+
+def test_a_bid_that_loses_a_round_is_served_free_and_wins_a_later_one_without_a_word() -> None:
+    pair = Pair(bid_price=2 * PRICE)
+    pair.open()
+    pair.download(MIB)
+    rounds(pair, 3 * PRICE, 1)
+    assert pair.seller.state.value == "outbid"
+    assert pair.download(5 * MIB) == 5 * MIB
+    assert pair.allowance is None
+    rounds(pair, 2 * PRICE, 2)
+    assert pair.seller.state.value == "priced"
+    pair.download(MIB)
+    pair.finish()
+    assert pair.account.earned == cost(MIB, PRICE) + cost(MIB, 2 * PRICE) == pair.buyer_account.owed
+    assert pair.notices == []
+
+
+def test_a_renewed_bid_above_the_price_of_the_round_is_served_at_once() -> None:
+    pair = Pair(bid_price=2 * PRICE)
+    pair.open()
+    rounds(pair, 3 * PRICE, 1)
+    pair.bid_price = 4 * PRICE
+    pair.make_bid()
+    pair.carry()
+    assert pair.seller.state.value == "priced"
+    assert pair.seller.meter.price == 3 * PRICE
+
+
+def test_a_clear_that_crosses_a_lower_bid_on_its_way_is_no_dispute() -> None:
+    pair = Pair(bid_price=4 * PRICE)
+    pair.open()
+    rounds(pair, 3 * PRICE, 1)  # under way to the buyer,
+    pair.bid_price = 2 * PRICE
+    pair.make_bid()  # who bids less before it arrives
+    pair.send_block()
+    pair.carry()
+    assert not pair.buyer.disputed
+    assert pair.seller.state.value == "outbid"
+    assert pair.seller.meter.amount == pair.buyer.meter.amount == cost(BLOCK, 3 * PRICE)
+
+
+def test_a_seller_that_will_not_read_a_lower_bid_is_not_paid_the_old_price_for_long() -> None:
+    pair = Pair(bid_price=4 * PRICE)
+    pair.open()
+    pair.bid_price = 2 * PRICE
+    pair.make_bid()
+    pair.to_seller.clear()  # the seller acts as if it had not come
+    disputed = []
+    for number, price in enumerate((3 * PRICE, 4 * PRICE), 1):
+        rounds(pair, price, number)
+        pair.step_to_buyer()
+        disputed.append(pair.buyer.disputed)
+        pair.mono += BID_UNREAD + 1
+    assert disputed == [False, True]
+    assert codes(pair) == [StopCode.PRICE_TOO_HIGH]
+
+
 @given(ACTIONS)
 def test_under_any_interleaving_accounts_agree_and_losses_stay_within_credit(actions: list[str]) -> None:
     pair = Pair(hold_store=True, piece_length=64 * 1024)
