@@ -36,8 +36,8 @@ from node.services.plan import PlannedCheque
 from node.services.settlement import Done, Settlement
 from node.services.wallet import Balances, Purse, Quote
 from wallet.address import Address
-from wallet.amount import parse_amount
-from wallet.chains.base import Call
+from wallet.amount import Token, parse_amount
+from wallet.chains.base import Call, Fee
 from wallet.errors import WalletError
 from wallet.spending import spent_on_day
 
@@ -218,7 +218,7 @@ class MoneyApi:
         """A call that moves nothing out of the wallet by itself."""
         fee = await purse.chain.estimate(call, self._daemon.wallet.own)
         if body.dry_run:
-            return answer(_fee_only(purse, call, fee.total))
+            return answer(_quoted(purse, call, fee))
         return answer(_result(await purse.settlement.perform(f"vault:{_key(request)}", call), purse))
 
     # --- cheques -----------------------------------------------------------------------------------------------------
@@ -357,36 +357,26 @@ def _key(request: web.Request) -> str:
 
 
 def _quote(quote: Quote) -> models.Quote:
-    native, token = quote.purse.chain.native, quote.asset.token
-    return models.Quote(
-        rail=quote.purse.name,
-        label=quote.purse.label,
-        text=quote.call.text,
-        fee=quote.fee.total,
-        fee_symbol=native.symbol,
-        fee_decimals=native.decimals,
-        work=quote.fee.limit,
-        symbol=token.symbol,
-        decimals=token.decimals,
-        amount=quote.amount,
-        balance=quote.balance,
-    )
+    return _quoted(quote.purse, quote.call, quote.fee, quote.asset.token, quote.amount, quote.balance)
 
 
-def _fee_only(purse: Purse, call: Call, fee: int) -> models.Quote:
+def _quoted(
+    purse: Purse, call: Call, fee: Fee, token: Token | None = None, amount: int = 0, balance: int = 0
+) -> models.Quote:
+    """What a call would cost; without a token it moves nothing."""
     native = purse.chain.native
     return models.Quote(
         rail=purse.name,
         label=purse.label,
         text=call.text,
-        fee=fee,
+        fee=fee.total,
         fee_symbol=native.symbol,
         fee_decimals=native.decimals,
-        work=0,
-        symbol=native.symbol,
-        decimals=native.decimals,
-        amount=0,
-        balance=0,
+        work=fee.limit,
+        symbol=(token or native).symbol,
+        decimals=(token or native).decimals,
+        amount=amount,
+        balance=balance,
     )
 
 
