@@ -11,9 +11,9 @@ Divisible capacity leaves one bid partly served. Its unserved part lost, so its 
 * Were the price the best bid that lost *entirely*, the partly served buyer would get less than it wants below its own
   price, and could outbid its neighbours by any amount for nothing. Raising a bid would be free for everybody.
 * With its unserved part counted, whoever is served in full pays what somebody else said: neither raising nor lowering
-  the own price moves what it pays, so telling the truth costs nothing. Only the one partly served buyer sets its own
-  price; what it could save by bidding less is at most its grant times the gap to the next bid below. Only VCG payments
-  close that gap, at the cost of different prices for equal service.
+  the own price moves what it pays, so telling the truth costs nothing. Only the buyer at the
+  margin sets its own price; what it could save by bidding less is at most its grant times the gap down to the price
+  there would be without it. Only VCG payments close that gap, at the cost of different prices for equal service.
 
 Demand is clipped to the capacity first: what nobody could be given at any price has not lost, so a lone bidder that
 takes all there is pays the reserve. Equal prices share in proportion to the (clipped) wanted rate.

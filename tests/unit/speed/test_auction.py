@@ -170,7 +170,7 @@ def test_the_uniform_price_is_the_lowest_that_clears(capacity: int, reserve: int
 
 
 @given(capacities, reserves, offers(smallest=1), st.data(), prices)
-def test_no_lie_about_the_price_helps_whoever_truth_serves_in_full(
+def test_no_lie_about_the_price_helps_whoever_does_not_stand_at_the_margin(
     capacity: int, reserve: int, bids: list[Offer[int]], data: st.DataObject, lie: int
 ) -> None:
     truth = run_round("uniform", capacity, reserve, bids)
@@ -180,12 +180,12 @@ def test_no_lie_about_the_price_helps_whoever_truth_serves_in_full(
     lied[who] = replace(bids[who], price=lie)
     result = run_round("uniform", capacity, reserve, lied).awards[who]
     gain = result.rate * (value - result.price) - honest.rate * (value - honest.price)
-    if honest.rate in (0, bids[who].demand(capacity)):
+    if value != truth.clearing:
         assert gain <= 0
     else:
-        # The one exception the theory names: at most the grant times the gap to the next bid below (or the reserve).
-        below = max([bid.price for bid in bids if reserve <= bid.price < value], default=reserve)
-        assert gain <= honest.rate * (value - below)
+        # The one exception the theory names: the buyer at the margin, up to the price there would be without it.
+        others = run_round("uniform", capacity, reserve, bids[:who] + bids[who + 1 :])
+        assert gain <= honest.rate * (value - others.clearing)
 
 
 @given(fills, capacities, offers(), st.randoms(use_true_random=False))
