@@ -67,6 +67,12 @@ class SpeedSettings(_Section):
         le=3600,
         allow_inf_nan=False,
     )
+    auction: Literal["uniform", "pay_as_bid", "proportional"] = _field(
+        "uniform",
+        '"uniform"',
+        "What winners pay: the highest losing price, or their own bid.",
+    )
+    free_percent: int = _field(20, "20", "Percent of the upload limit that is never sold, 0 to 100.", ge=0, le=100)
     buy: bool = _field(True, "true", "Pay other sellers for priority, within the limits below.")
     max_price: Price = _field(0, '"0"', "The most we pay where a torrent says nothing else; 0: never pay.")
     per_torrent: Budget = _field(None, '""', "The most for one torrent; empty: no such limit.")

@@ -8,7 +8,6 @@ import secrets
 import signal
 import sys
 from collections.abc import Callable, Collection
-from fractions import Fraction
 
 from config.paths import Paths
 from config.settings import Settings
@@ -17,15 +16,17 @@ from node.engine.libtorrent import LibtorrentEngine
 from node.http.api import Api
 from node.http.server import ApiServer, load_token
 from node.ports.engine import EngineSettings
-from node.rails import OpenRail, open_rails, transfer_limits
+from node.rails import open_rails, transfer_limits
 from node.services.budget import Budget, TorrentTerms
 from node.services.earnings import Earnings
+from node.services.market import Market, MarketSettings
 from node.services.notices import Watcher
 from node.services.payments import Payments, PaymentSettings
 from node.services.settlement import Settlement, SettlementSettings
 from node.services.torrents import Torrents
 from node.services.vault import VaultView
 from node.services.wallet import Purse, Wallet
+from node.speed.allocation import FreeShare
 from node.speed.credit import CreditPolicy
 from node.speed.messages import VERSION, Hello
 from node.store import open_store
@@ -119,18 +120,27 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey) -> Daemon:
         )
         for rail in rails
     }
+    market = Market(
+        MarketSettings(
+            capacity=settings.node.upload_limit if speed.sell else 0,
+            reserve=speed.reserve_price,
+            rule=speed.auction,
+            free=FreeShare(permille=speed.free_percent * 10),
+        ),
+        engine=engine,
+        carrier=payments.carrier,
+        trades=payments.trades,
+        clock=clock,
+    )
     wallet = Wallet(purses, own=key.address, history=store, limits=limits, cheque_limits=caps, clock=clock)
-    daemon = Daemon(engine, store, vault, torrents, payments, settlements, tuple(watchers.values()), earnings, wallet)
+    daemon = Daemon(
+        engine, store, vault, torrents, payments, market, settlements, tuple(watchers.values()), earnings, wallet
+    )
     payments.report_faults(daemon.fault)
     vault.on_change = payments.coverage_changed
-    torrents.on_added = lambda record: payments.set_terms(record.id, TorrentTerms(record.max_price, record.budget))
+    torrents.on_added = lambda record: payments.set_terms(record.id, TorrentTerms.of(record))
     torrents.on_removed = payments.torrent_removed
     return daemon
-
-
-def _rate(rail: OpenRail) -> Fraction | None:
-    """Token units that one native unit is worth."""
-    return None if rail.fee_rate is None else Fraction(rail.fee_rate, 10**rail.chain.native.decimals)
 
 
 async def _serve(settings: Settings, paths: Paths, key: PrivateKey, ready: Callable[[str, int], None]) -> None:

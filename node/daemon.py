@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from node.ports.engine import Engine
 from node.ports.store import Store
 from node.services.earnings import Earnings
+from node.services.market import Market
 from node.services.notices import Watcher
 from node.services.payments import Payments
 from node.services.settlement import Settlement
@@ -49,6 +50,7 @@ class Daemon:
     vault: VaultView
     torrents: Torrents
     payments: Payments
+    market: Market
     settlements: Mapping[str, Settlement]
     """By the rail's name."""
     watchers: Sequence[Watcher]
@@ -68,6 +70,7 @@ class Daemon:
             await self.torrents.start()
             self._tasks.append(asyncio.create_task(self._every(TICK, self._tick), name="tick"))
             self._tasks.append(asyncio.create_task(self._watch_vault(), name="vault"))
+            self._tasks.append(asyncio.create_task(self.market.run(), name="market"))
             for name, settlement in self.settlements.items():
                 self._tasks.append(asyncio.create_task(settlement.run(), name=f"settlement {name}"))
             for watcher in self.watchers:
@@ -83,7 +86,7 @@ class Daemon:
         self._stopped = True
         for task in self._tasks[1:]:
             task.cancel()
-        for step in (self.torrents.close, self.payments.close, self.engine.close):
+        for step in (self.market.close, self.torrents.close, self.payments.close, self.engine.close):
             try:
                 await step()
             except Exception:

@@ -187,6 +187,8 @@ def to_settings(settings: EngineSettings) -> list[tuple[str, bool | int | str]]:
         ("peer_fingerprint", settings.peer_fingerprint),
         ("upload_rate_limit", settings.upload_limit),
         ("download_rate_limit", settings.download_limit),
+        # Limits count what peers get: blocks and messages, not the headers of TCP and IP.
+        ("rate_limit_ip_overhead", False),
         ("unchoke_slots_limit", settings.unchoke_slots),
         ("connections_limit", settings.max_connections),
         ("enable_dht", settings.dht),

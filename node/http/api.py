@@ -10,6 +10,7 @@
 | POST /v1/torrents/{id}/terms           | change its price limit and budget                       |
 | POST /v1/torrents/{id}/connect         | try a peer                                              |
 | GET  /v1/peers?torrent=ID              | connections, with what each earns or costs              |
+| GET  /v1/market                        | the latest round of our auction                         |
 | POST /v1/shutdown                      | stop the node                                           |
 
 What moves money is in `node.http.money`.
@@ -62,6 +63,7 @@ class Api:
                 web.post("/v1/torrents/{id}/terms", self.terms),
                 web.post("/v1/torrents/{id}/connect", self.connect),
                 web.get("/v1/peers", self.peers),
+                web.get("/v1/market", self.market),
                 web.post("/v1/shutdown", self.shutdown),
                 *MoneyApi(self._daemon).routes(),
             ]
@@ -114,8 +116,7 @@ class Api:
                 save_path=Path(body.save_path) if body.save_path else self._downloads,
                 paused=body.paused,
                 seed_mode=body.seed,
-                max_price=body.max_price,
-                budget=body.budget,
+                terms=_terms(body),
                 peers=body.peers,
             )
         )
@@ -142,8 +143,8 @@ class Api:
     async def terms(self, request: web.Request) -> web.Response:
         torrent = self._id(request)
         body = await read_body(request, models.TermsBody)
-        record = await self._daemon.torrents.set_terms(torrent, max_price=body.max_price, budget=body.budget)
-        self._daemon.payments.set_terms(record.id, TorrentTerms(record.max_price, record.budget))
+        record = await self._daemon.torrents.set_terms(torrent, _terms(body))
+        self._daemon.payments.set_terms(record.id, TorrentTerms.of(record))
         return answer(await self._torrent(await self._daemon.torrents.status(torrent)))
 
     async def connect(self, request: web.Request) -> web.Response:
@@ -163,8 +164,27 @@ class Api:
         rows = []
         for torrent in torrents:
             trades = self._daemon.payments.trades.open
-            rows += [_peer(peer, trades.get(peer.peer)) for peer in await self._daemon.torrents.peers(torrent)]
+            granted = self._daemon.market.latest.granted
+            rows += [
+                _peer(peer, trades.get(peer.peer), granted.get(peer.peer, 0))
+                for peer in await self._daemon.torrents.peers(torrent)
+            ]
         return web.json_response([row.model_dump() for row in rows])
+
+    async def market(self, request: web.Request) -> web.Response:
+        market = self._daemon.market
+        latest = market.latest
+        return answer(
+            models.MarketRound(
+                rule=market.settings.rule,
+                round=latest.number,
+                capacity=latest.capacity,
+                for_sale=latest.for_sale,
+                sold=latest.sold,
+                clearing=latest.clearing,
+                reserve=market.settings.reserve,
+            )
+        )
 
     # --- the parts ---------------------------------------------------------------------------------------------------
 
@@ -191,13 +211,26 @@ class Api:
             error=self._daemon.torrents.fault(status.id) or status.error,
             max_price=record.max_price,
             budget=record.budget,
+            rate=record.rate,
+            strategy=record.strategy,
+            deadline=record.deadline,
             spent=await self._daemon.store.spent_on(status.id),
             due=due,
             settled=settled,
         )
 
 
-def _peer(status: PeerStatus, trade: Trade | None) -> models.Peer:
+def _terms(body: models.TermsBody) -> TorrentTerms:
+    return TorrentTerms(
+        max_price=body.max_price,
+        budget=body.budget,
+        rate=body.rate,
+        strategy=body.strategy or "",
+        deadline=body.deadline,
+    )
+
+
+def _peer(status: PeerStatus, trade: Trade | None, granted: int) -> models.Peer:
     seller = trade.seller if trade else None
     buyer = trade.buyer if trade else None
     return models.Peer(
@@ -218,6 +251,7 @@ def _peer(status: PeerStatus, trade: Trade | None) -> models.Peer:
         received=status.received,
         selling=seller.state.value if seller else "",
         buying=buyer.state.value if buyer else "",
+        granted=granted,
         price_sold=seller.meter.price if seller else 0,
         price_bought=buyer.meter.price if buyer else 0,
         earned=seller.meter.amount if seller else 0,

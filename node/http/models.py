@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
@@ -46,28 +46,33 @@ Text = Annotated[str, AfterValidator(_text)]
 Folder = Annotated[Text, AfterValidator(_absolute)]
 Host = Annotated[str, AfterValidator(_host)]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
+Strategy = Literal["highest", "whitepaper", "deadline", "cheapest", "off"]
 
 
 class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class AddBody(Model):
-    """Exactly one of `torrent` (base64) and `magnet`. `max_price` in units per MiB."""
+class TermsBody(Model):
+    """What a torrent may cost, and how to bid. `max_price` in units per MiB; `rate` in bytes per second that bids ask
+    for, 0: as much as there is; `deadline` in Unix seconds, for the strategy of that name."""
+
+    max_price: Units | None = None
+    budget: Units | None = None
+    rate: Annotated[int, Field(strict=True, ge=0, lt=2**63)] = 0
+    strategy: Strategy | None = None
+    deadline: Annotated[int, Field(strict=True, ge=0, lt=2**40)] | None = None
+
+
+class AddBody(TermsBody):
+    """Exactly one of `torrent` (base64) and `magnet`."""
 
     torrent: str | None = None
     magnet: Text | None = None
     save_path: Folder | None = None
     paused: bool = False
     seed: bool = False
-    max_price: Units | None = None
-    budget: Units | None = None
     peers: list[tuple[Host, Port]] = Field(default_factory=list, max_length=1000)
-
-
-class TermsBody(Model):
-    max_price: Units | None = None
-    budget: Units | None = None
 
 
 class ConnectBody(Model):
@@ -144,6 +149,9 @@ class Torrent(Model):
     error: str
     max_price: Units | None
     budget: Units | None
+    rate: int
+    strategy: str
+    deadline: int | None
     spent: Units
     due: Units
     """Owed for this torrent and not yet signed."""
@@ -170,6 +178,8 @@ class Peer(Model):
     selling: str
     """How far our selling to this peer is, or ""."""
     buying: str
+    granted: int
+    """Bytes per second that the latest round of our auction gives it; 0: served from the free share."""
     price_sold: Units
     price_bought: Units
     earned: Units
@@ -177,6 +187,19 @@ class Peer(Model):
     owed: Units
     reason: str
     """Why it earns or pays nothing, in words."""
+
+
+class MarketRound(Model):
+    """The latest round of our auction. Rates in bytes per second; `capacity` 0: there is no upload limit, so nothing is
+    scarce and nothing is auctioned."""
+
+    rule: str
+    round: int
+    capacity: int
+    for_sale: int
+    sold: int
+    clearing: Units
+    reserve: Units
 
 
 class Account(Model):

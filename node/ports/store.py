@@ -122,6 +122,12 @@ class TorrentRecord:
     """Units per MiB; None: the node's own limit holds."""
     budget: int | None = None
     """Units for this torrent in all; None: no limit of its own."""
+    rate: int = 0
+    """Bytes per second that bids ask for; 0: as much as there is."""
+    strategy: str = ""
+    """How to bid, by name; empty: as the node's settings say."""
+    deadline: int | None = None
+    """Unix seconds by which it should be complete, for the strategy of that name."""
 
 
 # --- trade ----------------------------------------------------------------------------------------------------------

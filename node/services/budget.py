@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from node.ports.clock import Clock
 from node.ports.engine import PeerId, TorrentId
-from node.ports.store import Store
+from node.ports.store import Store, TorrentRecord
 from node.services.vault import VaultView
 from node.speed.bidder import Cap, NoBid, Plan, Purse
 from wallet.errors import LimitError
@@ -18,10 +18,22 @@ DAY = 86_400
 
 @dataclass(frozen=True, slots=True)
 class TorrentTerms:
-    """What the user set for one torrent; None = the node's default, or no own budget."""
+    """What the user set for one torrent; None = the node's default, or no own budget.
+
+    `rate` in bytes per second, 0 = as much as there is. `strategy` by name, empty = the node's default. `started`,
+    `deadline` in Unix seconds.
+    """
 
     max_price: int | None = None
     budget: int | None = None
+    rate: int = 0
+    strategy: str = ""
+    started: int = 0
+    deadline: int | None = None
+
+    @classmethod
+    def of(cls, record: TorrentRecord) -> TorrentTerms:
+        return cls(record.max_price, record.budget, record.rate, record.strategy, record.added_at, record.deadline)
 
 
 class Budget:

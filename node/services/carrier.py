@@ -43,6 +43,9 @@ class Carrier:
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self.on_local_fault: Callable[[Exception], None] = lambda error: None
+        self.on_service: Callable[[Trade, Service], None] = lambda trade, service: engine.set_upload(
+            trade.peer, SERVICE[service]
+        )
         self._engine = engine
         self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
@@ -65,7 +68,7 @@ class Carrier:
                 case SetAllowance(mark):
                     self._engine.set_allowance(trade.peer, mark)
                 case SetService(service):
-                    self._engine.set_upload(trade.peer, SERVICE[service])
+                    self.on_service(trade, service)
                 case Notice():
                     self._notice(trade, output)
                 case Disconnect(reason, ban):

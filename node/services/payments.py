@@ -84,7 +84,8 @@ class Payments:
         self._store = store
         self._budget = budget
         self._own = key.address
-        self._carrier = Carrier(engine, clock)
+        self.carrier = Carrier(engine, clock)
+        """For whoever decides on service beside the sessions: the market."""
         terms = SellerTerms(
             payee=key.address,
             rails=settings.rails,
@@ -92,11 +93,11 @@ class Payments:
             credit=settings.credit,
             stall_timeout=settings.stall_timeout,
         )
-        self._selling = Selling(terms, carrier=self._carrier, trades=self.trades, store=store, vault=vault, nonce=nonce)
+        self._selling = Selling(terms, carrier=self.carrier, trades=self.trades, store=store, vault=vault, nonce=nonce)
         self._buying = Buying(
             settings.rails,
             settings.max_price,
-            carrier=self._carrier,
+            carrier=self.carrier,
             trades=self.trades,
             store=store,
             vault=vault,
@@ -109,7 +110,7 @@ class Payments:
         return self._own
 
     def now(self) -> Now:
-        return self._carrier.now()
+        return self.carrier.now()
 
     def coverage_changed(self, rail: str, payer: Address, coverage: int, paid_out: int) -> None:
         """News from the chain about a payer who may owe us."""
@@ -129,12 +130,12 @@ class Payments:
 
     def report_faults(self, hear: Callable[[Exception], None]) -> None:
         """`hear` is told of each local fault."""
-        self._carrier.on_local_fault = hear
+        self.carrier.on_local_fault = hear
 
     async def close(self) -> None:
         """Wait for money under way to become durable, keep both sides' accounts, forget the rest."""
         self._buying.close()
-        await self._carrier.drain()
+        await self.carrier.drain()
         for trade in list(self.trades.open.values()):
             await self._keep(trade)
 
@@ -143,7 +144,7 @@ class Payments:
         now = self.now()
         for trade in list(self.trades.open.values()):
             if trade.seller:
-                self._carrier.run(trade, trade.seller.timer(now))
+                self.carrier.run(trade, trade.seller.timer(now))
             self._buying.timer(trade, now)
 
     def handle(self, event: EngineEvent) -> None:
@@ -187,9 +188,9 @@ class Payments:
             case PeerMessage(_, payload):
                 self._message(trade, payload)
             case MessageSent(_, tag, sent) if seller:
-                self._carrier.run(trade, seller.message_sent(tag, sent, self.now()))
+                self.carrier.run(trade, seller.message_sent(tag, sent, self.now()))
             case UploadStalled() if seller:
-                self._carrier.run(trade, seller.stalled(self.now()))
+                self.carrier.run(trade, seller.stalled(self.now()))
             case PeerGone(_, _, sent, _):
                 self._close(trade, sent)
 
@@ -216,14 +217,14 @@ class Payments:
             self._budget.release(trade.peer)
         if trade.seller_key:
             self._selling.refresh(trade.seller_key)
-        self._carrier.spawn(self._keep(trade))
+        self.carrier.spawn(self._keep(trade))
 
     def _release_idle(self, torrent: TorrentId) -> None:
         """Closed connections whose last pieces have passed or failed: pay, and forget them."""
         for trade in self.trades.forget_idle(torrent):
             self._buying.settle(trade)
             self._budget.release(trade.peer)
-            self._carrier.spawn(self._keep(trade))
+            self.carrier.spawn(self._keep(trade))
 
     async def _keep(self, trade: Trade) -> None:
         await keep(self._store, self.trades, trade, self._own, self.now().wall)
@@ -236,7 +237,7 @@ class Payments:
         except MessageError as error:
             for session in (trade.seller, trade.buyer):
                 if session is not None:
-                    self._carrier.run(trade, session.fault(error))
+                    self.carrier.run(trade, session.fault(error))
             self._punish(trade, error)
             return
         if message is None:
@@ -246,12 +247,12 @@ class Payments:
             if session is None:
                 continue
             try:
-                self._carrier.run(trade, session.message(message, now))
+                self.carrier.run(trade, session.message(message, now))
             except RemoteFaultError as fault:
-                self._carrier.run(trade, session.fault(fault))
+                self.carrier.run(trade, session.fault(fault))
                 self._punish(trade, fault)
                 return
 
     def _punish(self, trade: Trade, fault: RemoteFaultError) -> None:
         if fault.action in (Action.DISCONNECT, Action.BAN):
-            self._carrier.disconnect(trade, str(fault), ban=fault.action is Action.BAN)
+            self.carrier.disconnect(trade, str(fault), ban=fault.action is Action.BAN)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypedDict
 
 from node.ports.clock import Clock
 from node.ports.engine import (
@@ -31,6 +32,7 @@ from node.ports.engine import (
     UnknownTorrentError,
 )
 from node.ports.store import Store, TorrentRecord
+from node.services.budget import TorrentTerms
 
 log = logging.getLogger(__name__)
 
@@ -45,15 +47,14 @@ _HINTS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddRequest:
-    """Exactly one of `torrent` and `magnet`. Prices in units per MiB, budget in units."""
+    """Exactly one of `torrent` and `magnet`."""
 
     torrent: bytes | None = None
     magnet: str | None = None
     save_path: Path
     paused: bool = False
     seed_mode: bool = False
-    max_price: int | None = None
-    budget: int | None = None
+    terms: TorrentTerms = field(default_factory=TorrentTerms)
     peers: Sequence[tuple[str, int]] = ()
 
 
@@ -128,8 +129,7 @@ class Torrents:
             paused=request.paused,
             seed_mode=request.seed_mode,
             added_at=self._clock.wall(),
-            max_price=request.max_price,
-            budget=request.budget,
+            **_terms(request.terms),
         )
         known = self._records.get(info.id)
         if known is None:
@@ -168,9 +168,9 @@ class Torrents:
         await self._engine.resume(torrent)
         await self._update(replace(record, paused=False))
 
-    async def set_terms(self, torrent: TorrentId, *, max_price: int | None, budget: int | None) -> TorrentRecord:
+    async def set_terms(self, torrent: TorrentId, terms: TorrentTerms) -> TorrentRecord:
         """Change what the user is ready to pay for this torrent."""
-        record = replace(self.record(torrent), max_price=max_price, budget=budget)
+        record = replace(self.record(torrent), **_terms(terms))
         await self._update(record)
         return record
 
@@ -260,3 +260,22 @@ class Torrents:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+class _Terms(TypedDict):
+    max_price: int | None
+    budget: int | None
+    rate: int
+    strategy: str
+    deadline: int | None
+
+
+def _terms(terms: TorrentTerms) -> _Terms:
+    """As fields of a `TorrentRecord`."""
+    return {
+        "max_price": terms.max_price,
+        "budget": terms.budget,
+        "rate": terms.rate,
+        "strategy": terms.strategy,
+        "deadline": terms.deadline,
+    }

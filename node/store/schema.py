@@ -14,7 +14,7 @@ from node.ports.store import Account, Direction, Role
 from node.store.types import AddressBytes, Amount256, EnumText, HashList, PathBytes
 from wallet.intents import IntentState
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """Every schema there has been, oldest first."""
 
 APPLICATION_ID = 0x62747431
@@ -38,6 +38,9 @@ torrents = Table(
     Column("speed", Boolean, nullable=False),
     Column("max_price", Amount256),
     Column("budget", Amount256),
+    Column("rate", BigInteger, nullable=False),
+    Column("strategy", String, nullable=False),
+    Column("deadline", BigInteger),
 )
 
 issued = Table(
