@@ -10,10 +10,11 @@ Divisible capacity leaves one bid partly served. Its unserved part lost, so its 
 
 * Were the price the best bid that lost *entirely*, the partly served buyer would get less than it wants below its own
   price, and could outbid its neighbours by any amount for nothing. Raising a bid would be free for everybody.
-* With its unserved part counted, whoever is served in full pays what somebody else said: neither raising nor lowering
-  the own price moves what it pays, so telling the truth costs nothing. Only the buyer at the
-  margin sets its own price; what it could save by bidding less is at most its grant times the gap down to the price
-  there would be without it. Only VCG payments close that gap, at the cost of different prices for equal service.
+* With its unserved part counted, whoever is served in full pays what somebody else said: no price it could bid instead
+  gives it the same service for less. What remains is demand reduction, which a single price cannot prevent (L. Ausubel
+  et al., "Demand Reduction and Inefficiency in Multi-Unit Auctions", 2014): a large buyer may give up part of its rate
+  to make the rest cheaper. It gains at most its grant times what its presence adds to the price, so a buyer too small
+  to move the price has nothing to gain. Only VCG payments close that gap, at different prices for equal service.
 
 Demand is clipped to the capacity first: what nobody could be given at any price has not lost, so a lone bidder that
 takes all there is pays the reserve. Equal prices share in proportion to the (clipped) wanted rate.

@@ -170,7 +170,7 @@ def test_the_uniform_price_is_the_lowest_that_clears(capacity: int, reserve: int
 
 
 @given(capacities, reserves, offers(smallest=1), st.data(), prices)
-def test_no_lie_about_the_price_helps_whoever_does_not_stand_at_the_margin(
+def test_a_lie_gains_at_most_what_the_liars_presence_adds_to_the_price(
     capacity: int, reserve: int, bids: list[Offer[int]], data: st.DataObject, lie: int
 ) -> None:
     truth = run_round("uniform", capacity, reserve, bids)
@@ -179,13 +179,22 @@ def test_no_lie_about_the_price_helps_whoever_does_not_stand_at_the_margin(
     lied = [*bids]
     lied[who] = replace(bids[who], price=lie)
     result = run_round("uniform", capacity, reserve, lied).awards[who]
+    without = run_round("uniform", capacity, reserve, bids[:who] + bids[who + 1 :])
     gain = result.rate * (value - result.price) - honest.rate * (value - honest.price)
-    if value != truth.clearing:
-        assert gain <= 0
-    else:
-        # The one exception the theory names: the buyer at the margin, up to the price there would be without it.
-        others = run_round("uniform", capacity, reserve, bids[:who] + bids[who + 1 :])
-        assert gain <= honest.rate * (value - others.clearing)
+    assert gain <= honest.rate * (truth.clearing - without.clearing)
+
+
+@given(capacities, reserves, offers(smallest=1), st.data(), prices)
+def test_no_other_bid_buys_full_service_for_less(
+    capacity: int, reserve: int, bids: list[Offer[int]], data: st.DataObject, lie: int
+) -> None:
+    truth = run_round("uniform", capacity, reserve, bids)
+    who = data.draw(st.integers(0, len(bids) - 1))
+    lied = [*bids]
+    lied[who] = replace(bids[who], price=lie)
+    honest, result = truth.awards[who], run_round("uniform", capacity, reserve, lied).awards[who]
+    if honest.rate == result.rate == bids[who].demand(capacity):
+        assert result.price >= honest.price
 
 
 @given(fills, capacities, offers(), st.randoms(use_true_random=False))
