@@ -29,16 +29,18 @@ Precondition: the peer's payee address (of its `ask`) is the payer address its `
 
 Wire: message `net` of `btt_speed`, a bencoded dictionary like the others (`node.speed.messages`):
 
-| key    | type   | meaning                                                                         |
-|--------|--------|---------------------------------------------------------------------------------|
-| `t`    | string | `net`                                                                           |
-| `rail` | string | the rail's id; cheques of other rails are never netted                          |
-| `set`  | int    | the sender's pledge, 0 to 2^256 - 1 units, cumulative                            |
-| `n`    | int    | number of this pledge on this connection, 1 to 2^63 - 1; a new pledge, a new number |
-| `re`   | int    | number of the receiver's newest pledge the sender has seen, 0: none             |
+| key    | type   | meaning                                                                             |
+|--------|--------|-------------------------------------------------------------------------------------|
+| `t`    | string | `net`                                                                               |
+| `rail` | string | the rail's id; cheques of other rails are never netted                              |
+| `set`  | int    | the sender's pledge, 0 to 2^256 - 1 units, cumulative                               |
+| `n`    | int    | number of this pledge on this connection, 0 to 2^63 - 1; a new pledge, a new number |
+| `re`   | int    | number of the receiver's newest pledge the sender has seen, 0: none                 |
 
 A pledge with a new number is answered at once, by the same message; the answer holds what its sender can match, or its
-own standing pledge. A receiver that cannot net does not answer, and is paid in full.
+own standing pledge. A receiver that cannot net does not answer, and is paid in full. (Number 0: nothing was
+pledged yet; it only acknowledges.) One message makes at most one answer, and the exchange ends, since a pledge in
+answer to another never exceeds it or the sender's own last one.
 """
 
 from __future__ import annotations

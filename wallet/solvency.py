@@ -15,7 +15,7 @@ cheques or bounces never raise it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from wallet.amount import BTT, Token, checked_amount, format_amount
 
@@ -39,10 +39,8 @@ class Funds:
     unpaid_bounce: int = 0
 
     def __post_init__(self) -> None:
-        for amount in (self.balance, self.locked_for_us, self.locked_for_others, self.notice):
-            checked_amount(amount)
-        for amount in (self.claims, self.uncashed, self.bounces, self.unpaid_bounce):
-            checked_amount(amount)
+        for figure in astuple(self):
+            checked_amount(figure)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,12 +36,15 @@ MAX_BAR_DOUBLINGS = 6
 """448 days at most."""
 
 STEPS = 30
+"""Per half-life: with the default, tallies fade once a day."""
 SHIFT = 20
 """Tallies are kept in units of 2^-20: a single failed hash fades by steps too, instead of vanishing at the first."""
 _BITS = 32
 MAX_SCORE = 1000
 NEUTRAL = 500
+"""A stranger's score."""
 PRIOR = 64 * MIB
+"""Bytes of doubt: half of them count as good, half as bad."""
 CAPACITY = 10_000
 MAX_TALLY = 2**256 - 1
 MAX_TIME = 2**40
@@ -151,7 +154,7 @@ class Reputation:
         record = self._record(key, now)
         self._add(record, Deed.BOUNCED, 1)
         doublings = min(record.bounces, MAX_BAR_DOUBLINGS)
-        record.bounces = min(record.bounces + 1, MAX_TALLY)
+        record.bounces += 1
         record.barred_until = max(record.barred_until, now + (BAR_SECONDS << doublings))
         self._marked[key] = record
         self._clean.pop(key, None)

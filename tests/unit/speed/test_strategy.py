@@ -12,8 +12,8 @@ from node.speed import auction
 from node.speed.bidder import NoBid
 from node.speed.strategy import (
     Aim,
-    Quote,
     Progress,
+    Quote,
     Schedule,
     Strategy,
     Terms,
