@@ -13,7 +13,8 @@ from wallet.netting import Netting, Pledge, Position
 QUANTUM = 10
 WINDOW = 60
 moves = st.lists(
-    st.tuples(st.sampled_from(["serve", "deliver", "break"]), st.integers(0, 1), st.integers(1, 25)), max_size=80
+    st.tuples(st.sampled_from(["serve", "verify", "deliver", "break"]), st.integers(0, 1), st.integers(1, 25)),
+    max_size=80,
 )
 
 
@@ -25,6 +26,8 @@ class Peer:
     netting: Netting = field(default_factory=Netting)
     inbox: deque[Pledge | int] = field(default_factory=deque)
     """Pledges, and cheques as their cumulative amount."""
+    unverified: int = 0
+    """Received, and counted by the seller, but no piece has passed yet."""
     cheques: int = 0
     plain_issued: int = 0
     plain_cheques: int = 0
@@ -43,10 +46,15 @@ class Pair:
         one, other = self.peers[seller], self.peers[1 - seller]
         amount = min(amount, one.position.room(WINDOW))
         one.set(earned=one.position.earned + amount)
-        other.set(owed=other.position.owed + amount)
-        if other.position.owed - other.plain_issued >= QUANTUM:
-            other.plain_issued, other.plain_cheques = other.position.owed, other.plain_cheques + 1
-        self.turn(1 - seller)
+        other.unverified += amount
+
+    def verify(self, buyer: int) -> None:
+        one = self.peers[buyer]
+        one.set(owed=one.position.owed + one.unverified)
+        one.unverified = 0
+        if one.position.owed - one.plain_issued >= QUANTUM:
+            one.plain_issued, one.plain_cheques = one.position.owed, one.plain_cheques + 1
+        self.turn(buyer)
 
     def turn(self, who: int, *, finishing: bool = False) -> None:
         one, other = self.peers[who], self.peers[1 - who]
@@ -79,6 +87,8 @@ class Pair:
             one.netting, one.inbox = Netting(), deque([other.position.issued])
 
     def finish(self) -> None:
+        for who in (0, 1):
+            self.verify(who)
         for one in self.peers:
             if one.position.owed > one.plain_issued:
                 one.plain_issued, one.plain_cheques = one.position.owed, one.plain_cheques + 1
@@ -95,6 +105,8 @@ class Pair:
         for what, who, amount in script:
             if what == "serve":
                 self.serve(who, amount)
+            elif what == "verify":
+                self.verify(who)
             elif what == "deliver":
                 self.deliver(who)
             else:
