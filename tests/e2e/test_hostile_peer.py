@@ -24,7 +24,7 @@ from node.speed.errors import StopCode
 from node.speed.messages import Ask, Bid, ChequeMessage, Clear, Hello, Message, Receipt, Stop, encode_message
 from node.speed.seller import MAX_USELESS
 from node.store import open_store
-from tests.e2e.hostile import RawPeer
+from tests.adversaries.raw import RawPeer
 from tests.e2e.stage import host_for, make_file
 from wallet.address import Address
 from wallet.amount import BTT
