@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from node.speed.errors import StopCode
 from node.speed.messages import Ask, Bid, ChequeMessage, Clear, Message, Receipt, Stop
@@ -20,6 +21,7 @@ from wallet.keys import PrivateKey
 BLOCK = 16 * 1024
 BLOCKS = SIZE // BLOCK
 PIPELINE = 64
+M = TypeVar("M", Ask, Clear, Receipt, Stop)
 LATER = 4_000_000_000
 
 
@@ -69,10 +71,14 @@ class ScriptedBuyer:
     async def bid(self, price: int = PRICE) -> Clear:
         """Bid in good form and wait for the price."""
         self.peer.tell(signed_bid(self.ask, self.rail, self.key, price))
+        return await self.until(Clear)
+
+    async def until(self, *kinds: type[M]) -> M:
+        """The next message of one of these kinds."""
         while True:
             message = await self.hear()
             assert message is not None, self.heard
-            if isinstance(message, Clear):
+            if isinstance(message, kinds):
                 return message
 
     def pay(self, cumulative: int, key: PrivateKey | None = None) -> None:
@@ -86,13 +92,10 @@ class ScriptedBuyer:
 
     async def receipt(self, cumulative: int) -> Receipt:
         """Wait until the seller says that it holds this much."""
-        while True:
-            message = await self.hear()
-            assert message is not None, self.heard
-            if isinstance(message, Receipt) and message.cumulative >= cumulative:
-                if self.stalled:
-                    del self.seller.stalls[self._address]  # the cheque has lifted it
-                return message
+        while (message := await self.until(Receipt)).cumulative < cumulative:
+            pass
+        self.seller.stalls.pop(self._address, None)  # the cheque has lifted it
+        return message
 
     async def take(self, blocks: int) -> int:
         """Ask for blocks until this many more are here; returns the bytes that came before service stalled or ended."""
@@ -101,6 +104,8 @@ class ScriptedBuyer:
             self.peer.plain(Plain.INTERESTED)
             while self.choked and not self.gone:
                 await self._step()
+        if not self.gone:
+            await self.seller.until(self._in_step, "the seller's meter has seen its own clear")
         until = self.came + blocks
         while self.came < until and not (self.choked or self.gone or self.stalled):
             while self.asked < min(until, self.came + PIPELINE):
@@ -132,6 +137,10 @@ class ScriptedBuyer:
         await self.peer.close()
         if self._reading is not None:
             await self._reading
+
+    def _in_step(self) -> bool:
+        session = self.seller.trade_of(self.peer).seller
+        return session is not None and session.meter.price == self.meter.price
 
     @property
     def _address(self) -> tuple[str, int]:
@@ -167,6 +176,7 @@ class ScriptedBuyer:
                 self.choked = plain is Plain.CHOKE or (self.choked and plain is not Plain.UNCHOKE)
             case Clear() as clear:
                 self.meter.set_price(clear.price, self.meter.mark)
+                self.seller.stalls.pop(self._address, None)
                 self.heard.append(clear)
             case Ask() | Receipt() | Stop() as message:
                 self.heard.append(message)

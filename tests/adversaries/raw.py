@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
@@ -64,7 +65,7 @@ class RawPeer:
         reader, writer = await asyncio.open_connection(host, port, local_addr=(local, 0))
         reserved = bytearray(8)
         reserved[5] |= 0x10
-        writer.write(b"\x13BitTorrent protocol" + bytes(reserved) + info_hash + b"-XX0000-" + bytes(12))
+        writer.write(b"\x13BitTorrent protocol" + bytes(reserved) + info_hash + b"-XX0000-" + secrets.token_bytes(12))
         peer = cls(reader, writer)
         async with asyncio.timeout(DEADLINE):
             await reader.readexactly(68)

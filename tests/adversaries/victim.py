@@ -27,6 +27,7 @@ from node.ports.engine import (
 from node.ports.store import Store
 from node.services.budget import Budget
 from node.services.payments import Payments, PaymentSettings
+from node.services.trades import Trade
 from node.services.vault import VaultView
 from node.speed.messages import Hello
 from node.store import open_store
@@ -86,6 +87,17 @@ class Victim:
         local = f"{self.host.rsplit('.', 1)[0]}.{100 + len(self.guests)}"
         self.guests.append(await RawPeer.connect(self.host, self.engine.listen_port, self.info_hash, local))
         return self.guests[-1]
+
+    def trade_of(self, peer: RawPeer) -> Trade:
+        """The node's end of this connection."""
+        host, port = peer.writer.get_extra_info("sockname")
+        return next(t for t in self.payments.trades.open.values() if (t.host, t.port) == (host, port))
+
+    def note_stall(self, trade: Trade, sent: int) -> None:
+        """Nothing goes out to this peer until a cheque comes; if the session found more room, it is no stall."""
+        if trade.seller is not None and trade.seller.deadline() is not None:
+            self.stalls[trade.host, trade.port] = sent
+            self.stalled.set()
 
     async def until(self, condition: Callable[[], bool | Awaitable[bool]], what: str) -> None:
         """Look again until it holds."""
@@ -182,9 +194,8 @@ async def victim(folder: Path, worker: str, *, sells: bool, seed: int = 5) -> As
             match event:
                 case TorrentChecked():
                     checked.set()
-                case UploadStalled(peer, sent) if trade := payments.trades.open.get(peer):
-                    made.stalls[trade.host, trade.port] = sent
-                    made.stalled.set()
+                case UploadStalled(peer, sent):
+                    made.note_stall(payments.trades.open[peer], sent)
                 case PieceFailed(_, piece):
                     made.failed.append(piece)
 
