@@ -21,7 +21,7 @@ from wallet.keys import PrivateKey
 BLOCK = 16 * 1024
 BLOCKS = SIZE // BLOCK
 PIPELINE = 64
-M = TypeVar("M", Ask, Clear, Receipt, Stop)
+M = TypeVar("M")
 LATER = 4_000_000_000
 
 
@@ -102,8 +102,8 @@ class ScriptedBuyer:
         before = self.meter.mark
         if self.choked:
             self.peer.plain(Plain.INTERESTED)
-            while self.choked and not self.gone:
-                await self._step()
+        while self.choked and not self.gone:
+            await self._step()
         if not self.gone:
             await self.seller.until(self._in_step, "the seller's meter has seen its own clear")
         until = self.came + blocks
@@ -137,6 +137,10 @@ class ScriptedBuyer:
         await self.peer.close()
         if self._reading is not None:
             await self._reading
+
+    def _choked_by(self, plain: Plain) -> None:
+        if plain in (Plain.CHOKE, Plain.UNCHOKE):
+            self.choked = plain is Plain.CHOKE
 
     def _in_step(self) -> bool:
         session = self.seller.trade_of(self.peer).seller
@@ -173,7 +177,7 @@ class ScriptedBuyer:
                 self.came += 1
                 self.meter.advance(self.meter.mark + len(data))
             case Plain() as plain:
-                self.choked = plain is Plain.CHOKE or (self.choked and plain is not Plain.UNCHOKE)
+                self._choked_by(plain)
             case Clear() as clear:
                 self.meter.set_price(clear.price, self.meter.mark)
                 self.seller.stalls.pop(self._address, None)

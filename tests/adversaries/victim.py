@@ -222,4 +222,5 @@ async def victim(folder: Path, worker: str, *, sells: bool, seed: int = 5) -> As
         await payments.close()
         await engine.close()
         await reader
+        await payments.carrier.drain()  # accounts of the connections that ended with the engine
         await store.close()
