@@ -74,6 +74,9 @@ class SpeedSettings(_Section):
     )
     free_percent: int = _field(20, "20", "Percent of the upload limit that is never sold, 0 to 100.", ge=0, le=100)
     buy: bool = _field(True, "true", "Pay other sellers for priority, within the limits below.")
+    strategy: Literal["highest", "whitepaper", "deadline", "cheapest", "off"] = _field(
+        "highest", '"highest"', "How to bid within the limits: highest, whitepaper, deadline, cheapest or off."
+    )
     max_price: Price = _field(0, '"0"', "The most we pay where a torrent says nothing else; 0: never pay.")
     per_torrent: Budget = _field(None, '""', "The most for one torrent; empty: no such limit.")
     per_day: Budget = _field(None, '""', "The most per UTC day; empty: no such limit.")

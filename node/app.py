@@ -78,6 +78,7 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey) -> Daemon:
             max_price=speed.max_price,
             credit=CreditPolicy(newcomer=speed.newcomer_credit, quantum=speed.quantum, cap=speed.credit_cap),
             stall_timeout=speed.stall_timeout,
+            strategy=speed.strategy,
         ),
         engine=engine,
         store=store,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -107,6 +108,17 @@ class _Parsed(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
+def _duration(text: str) -> int:
+    """'90s', '20m', '1h30m', '2d' → seconds."""
+    match = _DURATION.fullmatch(text.strip().lower())
+    if match is None or not any(match.groups()):
+        raise AmountError(f"{text[:20]!r} is not a time: write it like 20m, 1h30m or 2d")
+    return sum(int(number or 0) * unit for number, unit in zip(match.groups(), (86_400, 3600, 60, 1), strict=True))
+
+
+_DURATION = re.compile(r"(?:(\d{1,4})d)?(?:(\d{1,4})h)?(?:(\d{1,5})m)?(?:(\d{1,6})s)?")
+
 AMOUNT = _Parsed("amount", lambda text: parse_amount(text, BTT))
 PRICE = _Parsed("price", lambda text: parse_price(text, BTT))
 SIZE = _Parsed("size", parse_size)
+DURATION = _Parsed("time", _duration)

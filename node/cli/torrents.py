@@ -6,6 +6,7 @@ import asyncio
 import base64
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,7 +16,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 
 from node.cli.client import INCOMPLETE, CliError, printable, torrent_path
-from node.cli.context import AMOUNT, PRICE, SIZE, Shell, catches
+from node.cli.context import AMOUNT, DURATION, PRICE, SIZE, Shell, catches
 from node.ports.engine import CreateTorrent, EngineSettings, TorrentFormat
 from wallet.amount import format_amount, format_price, format_size
 
@@ -90,9 +91,8 @@ def _add(
     output: Path | None,
     seed: bool = False,
     paused: bool = False,
-    max_price: int | None = None,
-    budget: int | None = None,
     peers: tuple[str, ...] = (),
+    terms: dict[str, Any],
 ) -> dict[str, Any]:
     body: dict[str, Any] = {"paused": paused, "seed": seed, "peers": [_endpoint(peer) for peer in peers]}
     if target.startswith("magnet:"):
@@ -106,10 +106,7 @@ def _add(
         body["torrent"] = base64.b64encode(path.read_bytes()).decode()
     if output is not None:
         body["save_path"] = str(output.absolute())
-    if max_price is not None:
-        body["max_price"] = str(max_price)
-    if budget is not None:
-        body["budget"] = str(budget)
+    body |= _terms_body(**terms)
     added: dict[str, Any] = shell.client.post("/v1/torrents", body)
     return added
 
@@ -127,54 +124,81 @@ _OUTPUT = click.option("-o", "--output", type=click.Path(path_type=Path), help="
 _PEER = click.option("--peer", "peers", multiple=True, metavar="HOST:PORT", help="A peer to try (may be repeated).")
 
 
+_RATE = click.option("--rate", type=SIZE, help='The rate to bid for, such as "5 MB" per second; none: all there is.')
+_STRATEGY = click.option(
+    "--strategy",
+    type=click.Choice(["highest", "whitepaper", "deadline", "cheapest", "off"]),
+    help="How to bid within the limits (default: as config.toml says, or deadline where one is given).",
+)
+_DEADLINE = click.option("--deadline", type=DURATION, help="Be done in this time, such as 20m, at the least cost.")
+
+
+def _bidding(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say what a torrent may cost and how to bid."""
+    for option in (_DEADLINE, _STRATEGY, _RATE, _BUDGET, _MAX_PRICE):
+        command = option(command)
+    return command
+
+
+def _terms_body(
+    max_price: int | None, budget: int | None, rate: int | None, strategy: str | None, deadline: int | None
+) -> dict[str, Any]:
+    if strategy == "deadline" and not deadline:
+        raise CliError("the deadline strategy needs a deadline", "such as --deadline 20m")
+    return {
+        "max_price": None if max_price is None else str(max_price),
+        "budget": None if budget is None else str(budget),
+        "rate": rate or 0,
+        "strategy": strategy,
+        "deadline": int(time.time()) + deadline if deadline else None,
+    }
+
+
 @click.command()
 @click.argument("target", metavar="FILE.torrent|MAGNET")
 @_OUTPUT
 @click.option("--seed", is_flag=True, help="The data is in the folder already: seed it at once.")
 @click.option("--paused", is_flag=True)
-@_MAX_PRICE
-@_BUDGET
+@_bidding
 @_PEER
 @click.pass_obj
 @catches
 def add(
     shell: Shell,
+    /,
     target: str,
     output: Path | None,
     seed: bool,
     paused: bool,
-    max_price: int | None,
-    budget: int | None,
     peers: tuple[str, ...],
+    **terms: Any,
 ) -> None:
     """Add a torrent to the running node and return at once."""
-    added = _add(
-        shell, target, output=output, seed=seed, paused=paused, max_price=max_price, budget=budget, peers=peers
-    )
+    added = _add(shell, target, output=output, seed=seed, paused=paused, peers=peers, terms=terms)
     shell.show(added, lambda: shell.console.print(f"added {added['name']} ({added['id'][:8]})"))
 
 
 @click.command()
 @click.argument("target", metavar="FILE.torrent|MAGNET")
 @_OUTPUT
-@_MAX_PRICE
-@_BUDGET
+@_bidding
 @_PEER
 @click.option("--timeout", type=float, help="Give up after this many seconds (the node goes on by itself).")
 @click.pass_obj
 @catches
 def get(
     shell: Shell,
+    /,
     target: str,
     output: Path | None,
-    max_price: int | None,
-    budget: int | None,
     peers: tuple[str, ...],
     timeout: float | None,
+    **terms: Any,
 ) -> None:
     """Download a torrent, follow it to the end, and show the bill. Ctrl-C leaves it to the node."""
-    added = _add(shell, target, output=output, max_price=max_price, budget=budget, peers=peers)
+    added = _add(shell, target, output=output, peers=peers, terms=terms)
     started = time.monotonic()
+    max_price, budget = terms["max_price"], terms["budget"]
     if max_price and not shell.as_json:
         most = format_amount(-(-added["total_bytes"] * max_price // 2**20))
         limit = f", at most {format_amount(budget)}" if budget is not None else ""
@@ -250,7 +274,7 @@ def peers(shell: Shell, torrent: str | None) -> None:
     rows = shell.client.get("/v1/peers" + (f"?torrent={quote(torrent, safe='')}" if torrent else ""))
 
     def show() -> None:
-        titles = ("peer", "client", "done", "down/s", "up/s", "selling", "earned", "buying", "owed", "why")
+        titles = ("peer", "client", "done", "down/s", "up/s", "granted", "selling", "earned", "buying", "owed", "why")
         table = Table(*titles, box=None)
         for r in rows:
             table.add_row(
@@ -259,6 +283,7 @@ def peers(shell: Shell, torrent: str | None) -> None:
                 f"{r['progress'] * 100:.0f}%",
                 format_size(r["download_rate"]),
                 format_size(r["upload_rate"]),
+                format_size(r["granted"]) if r["granted"] else "",
                 r["selling"],
                 format_amount(int(r["earned"])) if int(r["earned"]) else "",
                 r["buying"],
@@ -271,6 +296,27 @@ def peers(shell: Shell, torrent: str | None) -> None:
             shell.console.print("no peers")
 
     shell.show(rows, show)
+
+
+@click.command()
+@click.pass_obj
+@catches
+def market(shell: Shell) -> None:
+    """The latest round of the auction of this node's upload."""
+    found = shell.client.get("/v1/market")
+
+    def show() -> None:
+        say = shell.console.print
+        if not found["capacity"]:
+            say("no auction: without [node] upload_limit nothing is scarce; payers are served first, at the reserve")
+            return
+        capacity, sold = found["capacity"], found["sold"]
+        say(f"round     {found['round']}, rule {found['rule']}")
+        say(f"capacity  {format_size(capacity)}/s, for sale {format_size(found['for_sale'])}/s")
+        say(f"sold      {format_size(sold)}/s at {format_price(int(found['clearing']))}")
+        say(f"reserve   {format_price(int(found['reserve']))}")
+
+    shell.show(found, show)
 
 
 def _action(name: str, done: str, explain: str) -> click.Command:
@@ -291,17 +337,12 @@ resume = _action("resume", "resumed", "Start a paused or failed torrent.")
 
 @click.command()
 @click.argument("torrent")
-@_MAX_PRICE
-@_BUDGET
+@_bidding
 @click.pass_obj
 @catches
-def terms(shell: Shell, torrent: str, max_price: int | None, budget: int | None) -> None:
-    """Change what a torrent may cost; takes effect at once."""
-    body = {
-        "max_price": None if max_price is None else str(max_price),
-        "budget": None if budget is None else str(budget),
-    }
-    found = shell.client.post(torrent_path(torrent, "terms"), body)
+def terms(shell: Shell, /, torrent: str, **terms: Any) -> None:
+    """Set what a torrent may cost and how to bid; takes effect at once. What is left out has no limit of its own."""
+    found = shell.client.post(torrent_path(torrent, "terms"), _terms_body(**terms))
     shell.show(found, lambda: shell.console.print(f"changed {found['name']}"))
 
 
@@ -319,4 +360,4 @@ def remove(shell: Shell, torrent: str, files: bool, yes: bool) -> None:
     shell.show(found, lambda: shell.console.print(f"removed {torrent}"))
 
 
-COMMANDS = (create, add, get, peers, pause, resume, terms, remove)
+COMMANDS = (create, add, get, peers, market, pause, resume, terms, remove)

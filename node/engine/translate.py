@@ -175,6 +175,13 @@ def to_peer(torrent: TorrentId, peer: Peer) -> PeerStatus:
 # libtorrent's alert categories (alert_category): error, storage, tracker, status.
 _ALERT_MASK = 0x1 | 0x8 | 0x10 | 0x40
 _INT_MAX = 2**31 - 1
+_SEND_BUFFER = 3 * 1024 * 1024
+
+
+def _send_buffer(upload_limit: int) -> int:
+    """Bytes that may wait for one peer. Full speed needs much; under a limit they only delay what is decided after them,
+    so they are what the whole line sends in a few ticks."""
+    return _SEND_BUFFER if upload_limit == 0 else min(_SEND_BUFFER, max(256 * 1024, upload_limit // 6))
 
 
 def to_settings(settings: EngineSettings) -> list[tuple[str, bool | int | str]]:
@@ -189,6 +196,8 @@ def to_settings(settings: EngineSettings) -> list[tuple[str, bool | int | str]]:
         ("download_rate_limit", settings.download_limit),
         # Limits count what peers get: blocks and messages, not the headers of TCP and IP.
         ("rate_limit_ip_overhead", False),
+        # Quota is handed out once per tick, a send buffer at a time: at the usual 500 ms fast peers cannot use their share.
+        ("tick_interval", 50),
         ("unchoke_slots_limit", settings.unchoke_slots),
         ("connections_limit", settings.max_connections),
         ("enable_dht", settings.dht),
@@ -213,7 +222,7 @@ def to_settings(settings: EngineSettings) -> list[tuple[str, bool | int | str]]:
         ("max_rejects", 4000),
         # Two seeds stay connected until the last cheque is in; the payments service hangs up afterwards.
         ("close_redundant_connections", False),
-        ("send_buffer_watermark", 3 * 1024 * 1024),
+        ("send_buffer_watermark", _send_buffer(settings.upload_limit)),
         ("send_buffer_watermark_factor", 150),
         ("max_queued_disk_bytes", 32 * 1024 * 1024),
         # Ten writers on one file wait for its inode lock; hashing wants the second core.

@@ -13,15 +13,17 @@ from collections.abc import Mapping
 from node.ports.engine import PeerId, TorrentId
 from node.ports.store import IssueCheque as StoredIssue
 from node.ports.store import IssuedCheque, Store, StoreError, utc_day
+from node.services.aims import Aims
 from node.services.budget import Budget, TorrentTerms
 from node.services.carrier import RETRY_BID, Carrier
 from node.services.trades import AccountKey, BuyerBook, LastWord, Trade, Trades
 from node.services.vault import VaultView
 from node.speed.bidder import NoBid
-from node.speed.buyer import BuyerAccount, BuyerSession
+from node.speed.buyer import BuyerAccount, BuyerSession, BuyerState
 from node.speed.errors import StopCode
 from node.speed.moment import Now
 from node.speed.outputs import AskReceived, IssueCheque, RaiseFloor
+from node.speed.strategy import Quote, worth_renewing
 from wallet.cheque import Cheque, Rail, sign_cheque
 from wallet.errors import LimitError, WalletError
 from wallet.keys import PrivateKey
@@ -29,6 +31,10 @@ from wallet.keys import PrivateKey
 log = logging.getLogger(__name__)
 
 BID_VALID = 3600
+RENEW_AHEAD = 300
+"""Seconds before it ends that a bid is renewed."""
+MOVING_RETRY = 2.0
+"""Seconds after which a strategy that follows the time is asked again."""
 STOP_GRACE = 15.0
 """Seconds a seller has to end its pricing after our stop, before we hang up."""
 
@@ -46,6 +52,7 @@ class Buying:
         store: Store,
         vault: VaultView,
         budget: Budget,
+        aims: Aims,
         key: PrivateKey,
     ) -> None:
         self._rails = rails
@@ -55,6 +62,7 @@ class Buying:
         self._store = store
         self._vault = vault
         self._budget = budget
+        self._aims = aims
         self._key = key
         self._touched: dict[PeerId, Trade] = {}
         self._settle_soon = False
@@ -106,6 +114,7 @@ class Buying:
 
     def gone(self, trade: Trade) -> None:
         """The connection is gone: what is verified is still paid."""
+        self._aims.forget(trade.peer)
         if trade.buyer:
             self.settle(trade)
             trade.buyer.closed()
@@ -117,6 +126,8 @@ class Buying:
         if trade.retry_bid_at is not None and now.mono >= trade.retry_bid_at:
             trade.retry_bid_at = None
             self._carrier.spawn(self._bid(trade))
+        elif trade.retry_bid_at is None and trade.buyer.bid_made and self._aims.moves(self._terms(trade.torrent)):
+            self._carrier.spawn(self._bid(trade, only_if_moved=True))
         if trade.stopped_at is not None and trade.buyer.meter.price and now.mono >= trade.stopped_at + STOP_GRACE:
             self._carrier.disconnect(trade, "goes on charging after a stop")
 
@@ -181,7 +192,10 @@ class Buying:
 
     # --- bids --------------------------------------------------------------------------------------------------------
 
-    async def _bid(self, trade: Trade) -> None:
+    def _terms(self, torrent: TorrentId) -> TorrentTerms:
+        return self._budget.terms.get(torrent, TorrentTerms())
+
+    async def _bid(self, trade: Trade, *, only_if_moved: bool = False) -> None:
         buyer = trade.buyer
         if buyer is None or buyer.ask is None or buyer.rail is None or trade.gone or self._closed:
             return
@@ -197,25 +211,44 @@ class Buying:
             used=buyer.counted,
             default_price=self._default_price,
         )
+        terms = self._terms(trade.torrent)
+        offer: Quote | NoBid
+        if isinstance(plan, NoBid):
+            offer, highest = plan, 0
+        else:
+            offer, highest = await self._aims.offer(trade, terms, plan, used=buyer.counted), plan.price
         if trade.peer not in self._trades.open:  # it may have gone while the store answered
             return
         now = self._carrier.now()
-        if isinstance(plan, NoBid):
-            trade.last_word = LastWord(StopCode.BUDGET, plan.reason, by_peer=False)
-            if not plan.final:
-                trade.retry_bid_at = now.mono + RETRY_BID
+        if isinstance(offer, NoBid):
+            # What the budget allowed before stays out until its ceiling; what the strategy no longer wants does not.
+            self._no_bid(trade, offer, now, end=not isinstance(plan, NoBid))
             return
+        old = buyer.bid_made
+        if only_if_moved and old is not None and buyer.state is BuyerState.BIDDING:
+            out = Quote(old.price, old.rate, old.ceiling)
+            if not worth_renewing(out, offer, max_price=highest, until=old.until, now=now.wall, margin=RENEW_AHEAD):
+                return
         trade.buyer_key = key
         trade.stopped_at = None
         outputs = buyer.bid(
             book.account,
-            price=plan.price,
-            rate=0,
-            ceiling=plan.ceiling,
+            price=offer.price,
+            rate=offer.rate,
+            ceiling=offer.ceiling,
             until=now.wall + BID_VALID,
             sign=self._key.sign_digest,
         )
         self._carrier.run(trade, outputs)
+
+    def _no_bid(self, trade: Trade, why: NoBid, now: Now, *, end: bool) -> None:
+        """Nothing to bid now; look again later where that may change. `end`: what is out shall not go on either."""
+        trade.last_word = LastWord(StopCode.BUDGET, why.reason, by_peer=False)
+        if end and trade.buyer is not None:
+            self._carrier.run(trade, trade.buyer.stop(StopCode.BYE, why.reason))
+        if not why.final:
+            soon = self._aims.moves(self._terms(trade.torrent))
+            trade.retry_bid_at = now.mono + (MOVING_RETRY if soon else RETRY_BID)
 
     async def _book(self, key: AccountKey) -> BuyerBook:
         book = self._trades.buyers.get(key)

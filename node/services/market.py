@@ -21,7 +21,7 @@ from node.ports.engine import Engine, EngineError, PeerId, PeerStatus, UploadPol
 from node.services.carrier import Carrier
 from node.services.rounds import Rounds, Wait, at_most
 from node.services.trades import Trade, Trades
-from node.speed.allocation import Allocator, FreeShare, Peer, Policy, Usage
+from node.speed.allocation import Allocator, FreeShare, Peer, Policy, Trim, Usage
 from node.speed.auction import Offer, Outcome, run_round
 from node.speed.messages import Bid
 from node.speed.seller import SellerState
@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 
 ROUND = 1.0
 """Seconds between two rounds."""
+FULL = (95, 100)
+"""The part of the capacity that has to be taken before it counts as contended."""
+MILLI = 1000
 BIDDING = frozenset({SellerState.PRICED, SellerState.OUTBID})
 
 
@@ -73,6 +76,7 @@ class _Gauge:
     at: float
     rate: int = 0
     usage: Usage = field(default_factory=Usage)
+    trim: Trim = field(default_factory=Trim)
 
 
 class Market:
@@ -143,6 +147,7 @@ class Market:
     def _measure(self, statuses: list[PeerStatus]) -> None:
         now = self._clock.now()
         gauges = {}
+        fresh = []
         for status in statuses:
             gauge = self._gauges.get(status.peer)
             if gauge is None:
@@ -151,10 +156,14 @@ class Market:
                 gauge.rate = int((status.sent - gauge.sent) / (now - gauge.at))
                 gauge.sent, gauge.at = status.sent, now
                 if _active(status):
-                    target = self.latest.targets.get(status.peer, 0)
-                    gauge.usage.observe(target, gauge.rate, self.settings.capacity)
+                    fresh.append((self.latest.targets.get(status.peer, 0), gauge))
             gauges[status.peer] = gauge
         self._gauges = gauges
+        capacity = self.settings.capacity
+        contended = sum(gauge.rate for gauge in gauges.values()) * FULL[1] >= capacity * FULL[0]
+        for target, gauge in fresh:
+            gauge.usage.observe(target, gauge.rate, capacity)
+            gauge.trim.observe(target, gauge.rate, contended=contended)
 
     def _bidders(self) -> dict[PeerId, tuple[Trade, Bid]]:
         return {
@@ -164,11 +173,7 @@ class Market:
         }
 
     def _offers(self, bidders: Mapping[PeerId, tuple[Trade, Bid]]) -> list[Offer[PeerId]]:
-        return [Offer(peer, bid.price, bid.rate, self._usable(peer)) for peer, (_, bid) in bidders.items()]
-
-    def _usable(self, peer: PeerId) -> int | None:
-        gauge = self._gauges.get(peer)
-        return None if gauge is None else gauge.usage.usable
+        return [Offer(peer, bid.price, bid.rate) for peer, (_, bid) in bidders.items()]
 
     # --- what becomes of it ------------------------------------------------------------------------------------------
 
@@ -187,15 +192,16 @@ class Market:
             self._carrier.run(trade, seller.cleared(price, rate, number, now))
 
     def _peer(self, status: PeerStatus, outcome: Outcome[PeerId]) -> Peer[PeerId]:
-        award = outcome.awards.get(status.peer)
+        award, gauge = outcome.awards.get(status.peer), self._gauges.get(status.peer)
         trade = self._trades.open.get(status.peer)
         bid = trade.seller.bid if trade is not None and trade.seller is not None else None
         return Peer(
             status.peer,
             granted=award.rate if award else 0,
             wanted=bid.rate if bid is not None else 0,
-            usable=self._usable(status.peer),
+            usable=gauge.usage.usable if gauge else None,
             active=_active(status),
+            trim=gauge.trim.permille if gauge else MILLI,
         )
 
 

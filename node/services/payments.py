@@ -32,6 +32,7 @@ from node.ports.engine import (
     UploadStalled,
 )
 from node.ports.store import Store
+from node.services.aims import Aims
 from node.services.budget import Budget, TorrentTerms
 from node.services.buying import Buying
 from node.services.carrier import Carrier
@@ -62,6 +63,8 @@ class PaymentSettings:
     max_price: int = 0
     credit: CreditPolicy = field(default_factory=CreditPolicy)
     stall_timeout: float = 10.0
+    strategy: str = "highest"
+    """How torrents bid that name no strategy of their own."""
 
 
 class Payments:
@@ -102,6 +105,7 @@ class Payments:
             store=store,
             vault=vault,
             budget=budget,
+            aims=Aims(engine, clock, strategy=settings.strategy),
             key=key,
         )
 

@@ -14,6 +14,7 @@ BENCHMARKS = {
     "engine": "our engine against the PyPI libtorrent wheel, same seeder, 1 GiB",
     "paid-vs-unpaid": "a paid download against an unpaid one, 1 GiB",
     "cheques": "cheques per second: signed, durable, verified, durable",
+    "priority": "shares of two payers and two free peers on a capped seeder, against the auction",
     "chain": "both devnets: transactions and calls per second, gas and energy per cheque",
 }
 

@@ -18,7 +18,8 @@ from typing import Any
 
 from node.demo.processes import Node
 from node.demo.run import Demo
-from tests.bench.harness import Result, Row, make_file
+from tests.bench.engine import make_file
+from tests.bench.harness import Result, Row
 from tests.bench.paid_vs_unpaid import call
 from wallet.amount import parse_price
 
@@ -26,6 +27,8 @@ CAPACITY = 20_000_000
 SIZE = 1 << 30
 SETTLE_SECONDS, WINDOW = 6.0, 10.0
 REACTION_LIMIT = 10.0
+CHANGE_SECONDS = 2.0
+"""A changed bid has this long to take effect; shares are measured after it."""
 POLL = 0.1
 BIDS = {"payer-high": (parse_price("9000 BTT/GiB"), 10_000_000), "payer-low": (parse_price("4000 BTT/GiB"), 9_000_000)}
 """Highest price, and wanted rate: together more than what is for sale, so that the lower bid gets what is left."""
@@ -121,6 +124,7 @@ def run(tell: Callable[[str], None], pairs: int) -> Result:
         terms = {"max_price": str(RAISED), "rate": BIDS["payer-low"][1]}
         call(leechers["payer-low"], "POST", f"/v1/torrents/{names['payer-low']}/terms", terms)
         reaction = _reaction(seeder, hosts, "payer-low", granted["payer-low"])
+        time.sleep(max(0.0, CHANGE_SECONDS - reaction))
         after, granted_after = _measure(seeder, hosts)
         market = call(seeder, "GET", "/v1/market")
     finally:
