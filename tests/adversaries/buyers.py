@@ -21,19 +21,18 @@ from wallet.keys import PrivateKey
 BLOCK = 16 * 1024
 BLOCKS = SIZE // BLOCK
 PIPELINE = 64
-M = TypeVar("M")
 LATER = 4_000_000_000
+M = TypeVar("M")
 
 
 def fresh_key() -> PrivateKey:
     return PrivateKey(secrets.token_bytes(32))
 
 
-def signed_bid(ask: Ask, rail: Rail, key: PrivateKey, price: int = PRICE, **changed: int) -> Bid:
-    """An honest bid on this ask, but for what is changed after signing."""
+def signed_bid(ask: Ask, rail: Rail, key: PrivateKey, price: int = PRICE) -> Bid:
+    """An honest bid on this ask, for as much as it can get."""
     digest = bid_digest(rail, key.address, ask.payee, price, ask.nonce)
-    fields = {"price": price, "rate": 0, "until": LATER, **changed}
-    return Bid(rail=rail.id, payer=key.address, ceiling=None, signature=key.sign_digest(digest), **fields)
+    return Bid(rail.id, key.address, price, 0, LATER, None, key.sign_digest(digest))
 
 
 @dataclass

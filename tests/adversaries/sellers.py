@@ -165,11 +165,11 @@ class ScriptedSeller:
         assert self.stops[:1] == [code]
 
     async def leave(self) -> int:
-        """Hang up once all is counted; returns the units that the buyer has signed to us in the end, for anything."""
+        """Hang up once all is counted; returns the units that the buyer has signed, or will sign when it meets us."""
         if self.buyer.payments.trades.open:
             await self.counted()
         await self.peer.close()
         await self.buyer.until(lambda: not self.buyer.payments.trades.open, "the buyer has seen us go")
         async with asyncio.timeout(DEADLINE):
             await self.buyer.payments.carrier.drain()
-        return await self.buyer.signed()
+        return await self.buyer.promised()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,7 +91,8 @@ class Victim:
     def trade_of(self, peer: RawPeer) -> Trade:
         """The node's end of this connection."""
         host, port = peer.writer.get_extra_info("sockname")
-        return next(t for t in self.payments.trades.open.values() if (t.host, t.port) == (host, port))
+        (trade,) = (t for t in self.payments.trades.open.values() if (t.host, t.port) == (host, port))
+        return trade
 
     def note_stall(self, trade: Trade, sent: int) -> None:
         """Nothing goes out to this peer until a cheque comes; if the session found more room, it is no stall."""
@@ -99,17 +100,12 @@ class Victim:
             self.stalls[trade.host, trade.port] = sent
             self.stalled.set()
 
-    async def until(self, condition: Callable[[], bool | Awaitable[bool]], what: str) -> None:
-        """Look again until it holds."""
-        async with asyncio.timeout(DEADLINE):
-            while True:
-                held = condition()
-                if held if isinstance(held, bool) else await held:
-                    return
-                try:
-                    await asyncio.sleep(POLL)
-                except asyncio.CancelledError:
-                    raise AssertionError(f"not within {DEADLINE:g} s: {what}") from None
+    async def until(self, condition: Callable[[], bool], what: str) -> None:
+        """Look again until it holds, or fail at the deadline."""
+        end = time.monotonic() + DEADLINE
+        while not condition():
+            assert time.monotonic() < end, f"not within {DEADLINE:g} s: {what}"
+            await asyncio.sleep(POLL)
 
     def later(self, seconds: float) -> None:
         """Time passes, and the timers of all sessions see it."""
@@ -122,9 +118,11 @@ class Victim:
         """Units: everything sold on credit that no cheque covers, whoever took it."""
         return sum(account.earned - account.accepted for account in self.payments.trades.sellers.values())
 
-    async def signed(self) -> int:
-        """Units: everything this node has promised by cheque."""
-        return sum(cheque.cumulative for cheque in await self.store.all_issued())
+    async def promised(self) -> int:
+        """Units: everything this node acknowledges to owe, whether a cheque over it is signed yet or not."""
+        owed = sum(book.account.owed for book in self.payments.trades.buyers.values())
+        assert sum(cheque.cumulative for cheque in await self.store.all_issued()) <= owed, "signed, but not owed"
+        return owed
 
     # --- the chain ---------------------------------------------------------------------------------------------------
 
