@@ -14,7 +14,7 @@ from node.speed.buyer import BuyerSession
 from node.speed.errors import StopCode
 from node.speed.messages import Ask, Bid, ChequeMessage, Clear, RailOffer, Receipt, Stop
 from node.speed.meter import Meter
-from tests.adversaries.raw import DEADLINE, Block, Plain, RawPeer, Request
+from tests.adversaries.raw import DEADLINE, Plain, RawPeer, Request
 from tests.adversaries.victim import KEY, PIECE, PRICE, SIZE, Victim
 from wallet.amount import MIB
 from wallet.cheque import Cheque, Rail, SignedCheque, verify_cheque
@@ -151,7 +151,7 @@ class ScriptedSeller:
                     self.cheques.append(cheque)
                 case Stop() as stop:
                     self.stops.append(stop.code)
-                case Block() | Plain() | _:
+                case _:
                     pass
 
     async def paid(self, amount: int) -> None:

@@ -149,10 +149,10 @@ class Victim:
 
 
 @asynccontextmanager
-async def victim(folder: Path, worker: str, *, sells: bool, seed: int = 5) -> AsyncIterator[Victim]:
+async def victim(folder: Path, worker: str, *, sells: bool) -> AsyncIterator[Victim]:
     """A seeder that only sells, or a leecher that only buys and has a deposit."""
     host = host_for(worker, 20 if sells else 21)
-    data = make_file(folder / "share" / "f.bin", SIZE, seed)
+    data = make_file(folder / "share" / "f.bin", SIZE, 5)
     chain, clock = FakeChain(), MovableClock()
     rail = chain.rail
     engine = LibtorrentEngine(
