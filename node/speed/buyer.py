@@ -110,6 +110,8 @@ class BuyerSession:
         self._bids: deque[tuple[int, int]] = deque(maxlen=MAX_BIDS)
         """Number and price of the bids that a clear may still answer, the oldest first."""
         self._bids_made = 0
+        self._above_since: float | None = None
+        """Since when the price in force is above the latest bid."""
         self._unread_since: float | None = None
         """Since when clears have answered an older bid than the latest."""
         self._greeted = False
@@ -199,11 +201,26 @@ class BuyerSession:
         if payable > self._counted and not self.disputed:
             account.owed += payable - self._counted
             self._counted = payable
+        if self._charges_too_much(now):
+            return self.stop(StopCode.PRICE_TOO_HIGH, "the seller does not read our lower bid")
         if self.state is BuyerState.CLOSED or account.issuing or not self._greeted or not self._worth_paying(now):
             return []
         account.issuing = True
         account.last_issued_at = now.mono
         return [IssueCheque(rail.id, account.owed, account.due)]
+
+    def _charges_too_much(self, now: Now) -> bool:
+        """A lower bid than the price in force has had time enough to be read. What comes from here on is disputed."""
+        bid = self.bid_made
+        if bid is None or self.meter.price <= bid.price or self.state is not BuyerState.BIDDING:
+            self._above_since = None
+            return False
+        if self._above_since is None:
+            self._above_since = now.mono
+        if now.mono - self._above_since <= BID_UNREAD:
+            return False
+        self.disputed = True
+        return True
 
     def deadline(self) -> float | None:
         """Monotonic time at which `settle` wants to be called again, if nothing else happens."""

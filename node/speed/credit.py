@@ -11,13 +11,19 @@ us: the cheque is cumulative over all of them, so credit must be too. Debt in th
 the window is bytes, converted at the price of the connection that asks.
 
 A connection that breaks leaves blocks on the wire that the seller counted and the buyer never saw. The seller forgives
-such a rest within `newcomer` bytes plus 1/64 of all that was paid, so that bad luck does not end a good relation and
-reconnecting on purpose gains next to nothing.
+such a rest within `newcomer` bytes plus 1/64 of all that was paid, so that bad luck does not end a good relation. What
+was forgiven beyond that 64th still narrows the window, so that coming back never opens it again: whoever has paid
+nothing takes one window in all.
+
+Connections of one payer share the window. Each holds what it was admitted and has not been sent yet; a connection gets
+its part of what is left, and never what another one holds.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from wallet.amount import MIB, cost
 
@@ -45,6 +51,14 @@ class CreditPolicy:
         return min(earned, needed, self.cap)
 
 
+class Holder(Protocol):
+    """A connection that is metered at a price."""
+
+    @property
+    def held(self) -> int:
+        """Units that it may still be metered without another word."""
+
+
 @dataclass(slots=True)
 class SellerAccount:
     """What one payer owes us on one rail. Amounts in token units; cumulative figures never fall.
@@ -64,7 +78,7 @@ class SellerAccount:
     storing: int = 0
     """Highest cheque on its way into the store."""
     rate: int = 0
-    connections: list[object] = field(default_factory=list)
+    connections: list[Holder] = field(default_factory=list)
     """Connections that are metered at a price now; they share the window."""
 
     @property
@@ -79,15 +93,27 @@ class SellerAccount:
 
     def left(self, price: int) -> int:
         """Units that may still be metered before a cheque must come, for all connections together."""
-        left = cost(self.window, price) - self.unpaid
+        left = cost(self.window, price) - self.unpaid - self.unearned
         if self.coverage is not None:
             uncashed = max(0, self.accepted - self.paid_out)
             left = min(left, self.coverage - uncashed - self.unpaid)
         return max(0, left)
 
-    def share(self, price: int) -> int:
-        """`left` for one connection among those that are metered now."""
-        return self.left(price) // max(1, len(self.connections))
+    @property
+    def unearned(self) -> int:
+        """Units written off beyond what payments have earned."""
+        return max(0, self.forgiven - self.accepted // FORGIVE_DIVISOR)
+
+    @property
+    def uncovered(self) -> bool:
+        """Nothing stands behind another cheque, as far as we know."""
+        return self.coverage is not None and self.coverage <= max(0, self.accepted - self.paid_out) + self.unpaid
+
+    def share(self, price: int, connection: Holder) -> int:
+        """`left` for one connection: its part among those that are metered, without what the others hold."""
+        others: Sequence[Holder] = [other for other in self.connections if other is not connection]
+        left = self.left(price)
+        return max(0, min(left // (len(others) + 1), left - sum(other.held for other in others)))
 
     def accept(self, cumulative: int, signature: bytes, price: int) -> int:
         """A cheque is durable: book it, return by how much it grew. `price` turns the money into paid bytes."""

@@ -37,6 +37,7 @@ from node.speed.outputs import (
     StoreCheque,
 )
 from wallet.address import Address
+from wallet.amount import MIB, cost
 from wallet.cheque import Cheque, Rail, SignedCheque, bid_digest, verify_cheque
 from wallet.errors import BadSignatureError
 from wallet.keys import recover
@@ -94,6 +95,8 @@ class SellerSession:
         self._next_tag = 1
         self._price_asked = 0
         """The price of the last clear that was handed out, landed or not."""
+        self._allowance: int | None = None
+        """The last one that was handed out."""
         self._price = terms.reserve
         self._granted = 0
         self._round = 0
@@ -161,8 +164,8 @@ class SellerSession:
         price = self._price
         if not account.connections:
             account.forgive(price)
-        if account.coverage is not None and account.left(price) == 0 and account.unpaid == 0:
-            return self._refuse(StopCode.INSOLVENT, "the payer's vault covers nothing: deposit first")
+        if account.left(price) == 0 and account.unpaid == 0:
+            return self._refuse_credit(account)
         return [Send(self._receipt()), *self._serve()]
 
     def cleared(self, price: int, rate: int, number: int, now: Now) -> list[Output]:
@@ -200,7 +203,7 @@ class SellerSession:
         if self._stalled_at is not None and self._room() < BLOCK:
             return self.stalled(now)
         self._stalled_at = None
-        return [SetAllowance(self.meter.mark + self._room())]
+        return [self._allow(self.meter.mark + self._room())]
 
     def stalled(self, now: Now) -> list[Output]:
         """The engine refused a block beyond the allowance and choked the peer."""
@@ -214,8 +217,7 @@ class SellerSession:
             notice = Notice(StopCode.BUDGET, "the buyer's budget for this connection is used up", by_peer=True)
             return [notice, *self._end_pricing(SellerState.FREE)]
         if account.unpaid == 0 and account.window >= BLOCK * max(1, len(account.connections)):
-            # Nothing is owed and still nothing can be sold: only the vault stands in the way.
-            return self._refuse(StopCode.INSOLVENT, "the payer's vault covers nothing more: deposit to go on")
+            return self._refuse_credit(account)
         if self._stalled_at is None:
             self._stalled_at = now.mono
         return []
@@ -252,6 +254,12 @@ class SellerSession:
         self._book(self.meter.advance(mark))
         self._leave()
         self.state = SellerState.CLOSED
+
+    @property
+    def held(self) -> int:
+        """Units that this connection may still be metered: what it was admitted and has not been sent."""
+        price = self.meter.price or self._price_asked
+        return 0 if self._allowance is None else cost(max(0, self._allowance - self.meter.mark), price)
 
     # --- the peer's messages -----------------------------------------------------------------------------------------
 
@@ -354,7 +362,7 @@ class SellerSession:
 
     def _room(self) -> int:
         """Bytes that may be sent beyond the meter's mark."""
-        left = self._account().share(self.meter.price)
+        left = self._account().share(self.meter.price, self)
         ceiling = self._bid().ceiling
         if ceiling is not None:
             left = min(left, max(0, ceiling - self.meter.amount))
@@ -367,11 +375,22 @@ class SellerSession:
         outputs: list[Output] = []
         if self._price_asked == 0:
             # The clear will land at or after the meter's mark: this bound holds credit until we know where.
-            outputs += [SetAllowance(self.meter.mark + self._account().window), SetService(Service.PRICED)]
+            room = self._account().share(price, self) * MIB // price
+            outputs += [self._allow(self.meter.mark + room), SetService(Service.PRICED)]
         tag, self._next_tag = self._next_tag, self._next_tag + 1
         self._clears[tag] = price
         self._price_asked = price
         return [*outputs, Send(Clear(price, self._granted if price else 0, self._round, self._bids), tag)]
+
+    def _allow(self, mark: int | None) -> Output:
+        self._allowance = mark
+        return SetAllowance(mark)
+
+    def _refuse_credit(self, account: SellerAccount) -> list[Output]:
+        """Nothing is owed and still nothing can be sold."""
+        if account.uncovered:
+            return self._refuse(StopCode.INSOLVENT, "the payer's vault covers nothing: deposit first")
+        return self._refuse(StopCode.OVER_CREDIT, "what this payer took before it never paid: no more credit")
 
     def _end_pricing(self, state: SellerState) -> list[Output]:
         self.state = state
@@ -385,7 +404,7 @@ class SellerSession:
         if self.account is not None and self in self.account.connections:
             self.account.connections.remove(self)
         # A newer clear may already be on its way: then its own allowance stands.
-        return [SetAllowance(None), SetService(Service.FREE)] if self._price_asked == 0 else []
+        return [self._allow(None), SetService(Service.FREE)] if self._price_asked == 0 else []
 
     def _receipt(self) -> Receipt:
         account, meter = self._account(), self.meter

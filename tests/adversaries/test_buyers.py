@@ -55,11 +55,6 @@ async def test_who_takes_credit_and_vanishes_takes_one_credit_per_identity(
         assert 0 < seller.unpaid() <= risked * WORTH
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="SellerAccount.forgive writes off a newcomer's credit on the next bid although nothing was ever paid, and "
-    "the window opens again: 2 x w(credit)",
-)
 async def test_who_comes_back_with_the_same_key_takes_one_credit_in_all(tmp_path: Path, worker_id: str) -> None:
     """Loss <= w(credit), however often it comes."""
     async with victim(tmp_path, worker_id, sells=True) as seller:
@@ -83,11 +78,6 @@ async def test_who_stays_and_never_pays_is_served_free_after_one_credit(tmp_path
         assert seller.unpaid() == thief.meter.amount <= WORTH
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="SellerAccount.share gives each connection a part of what is left, but nobody counts the allowances that "
-    "other connections still hold: n connections of one key take up to w(credit) x (1 + 1 + 1/2 + ... + 1/(n-1))",
-)
 async def test_what_one_connection_pays_does_not_make_the_same_key_free_on_another(
     tmp_path: Path, worker_id: str
 ) -> None:

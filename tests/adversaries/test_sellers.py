@@ -144,11 +144,6 @@ async def test_a_lower_bid_that_is_not_read_ends_the_trade_when_the_old_price_is
         assert await seller.leave() <= agreed
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BuyerSession holds a seller to a lower bid only when a clear comes; one that sends none keeps the old "
-    "price in force for good: w(everything received) at the old bid",
-)
 async def test_a_lower_bid_that_is_ignored_in_silence_ends_the_old_price(tmp_path: Path, worker_id: str) -> None:
     """Loss <= w(bytes received in BID_UNREAD seconds) at the old bid."""
     async with victim(tmp_path, worker_id, sells=False) as buyer:

@@ -63,11 +63,6 @@ class Connection:
                     self._run(self.session.message_sent(tag, self.sent, NOW))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="SellerAccount.share: a connection that joins leaves the others' allowances as they are, so together they "
-    "admit up to w(credit) x (1 + 1 + 1/2 + ... + 1/(n-1))",
-)
 @pytest.mark.parametrize("connections", [2, 8])
 def test_however_many_connections_one_payer_opens_they_share_one_credit(connections: int) -> None:
     """Loss <= w(credit), for any number of connections."""
@@ -81,11 +76,6 @@ def test_however_many_connections_one_payer_opens_they_share_one_credit(connecti
     assert account.unpaid <= cost(CREDIT, PRICE)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="SellerSession._clear: until the clear has landed the allowance is a whole window, whatever is left of it; "
-    "each new connection can take up to w(credit) more in that moment",
-)
 def test_a_payer_without_credit_left_is_admitted_nothing_on_a_new_connection() -> None:
     """Loss <= w(credit): no allowance is ever wider than what is left, not even until the clear has landed."""
     account = SellerAccount(POLICY)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,7 +78,30 @@ def test_coverage_bounds_credit_by_what_the_vault_still_holds() -> None:
     assert account.left(PRICE) == 6
 
 
-def test_connections_of_one_payer_share_one_window() -> None:
-    account = SellerAccount(CreditPolicy())
-    account.connections = [object(), object(), object(), object()]
-    assert account.share(PRICE) * 4 <= account.left(PRICE)
+@dataclass
+class Connection:
+    """One that holds so many units."""
+
+    held: int = 0
+
+
+@given(st.lists(st.integers(0, 10**16), min_size=1, max_size=6), st.integers(0, 10**16))
+def test_connections_of_one_payer_never_hold_more_than_is_left(held: list[int], earned: int) -> None:
+    account = SellerAccount(CreditPolicy(), earned=earned)
+    connections = [Connection(min(units, account.left(PRICE) // len(held))) for units in held]
+    account.connections = list(connections)
+    for connection in connections:
+        connection.held = account.share(PRICE, connection)
+        assert connection.held <= account.left(PRICE) // len(held)
+    assert sum(connection.held for connection in connections) <= account.left(PRICE)
+    joining = Connection()
+    assert account.share(PRICE, joining) + sum(c.held for c in connections) <= account.left(PRICE)
+
+
+def test_what_was_forgiven_and_never_earned_narrows_the_window_for_good() -> None:
+    account = SellerAccount(CreditPolicy(), earned=cost(MIB, PRICE))
+    assert account.left(PRICE) == 0
+    assert account.forgive(PRICE) == cost(MIB, PRICE)
+    assert (account.unpaid, account.left(PRICE)) == (0, 0)
+    account.accept(cost(MIB, PRICE), b"late", PRICE)  # it pays after all
+    assert account.left(PRICE) > 0

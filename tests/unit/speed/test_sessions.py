@@ -396,7 +396,6 @@ ACTIONS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
 def rounds(pair: Pair, price: int, number: int, rate: int = 1000) -> None:
     pair.run_seller(pair.seller.cleared(price, rate, number, pair.now))
 
@@ -471,6 +470,7 @@ def test_a_seller_that_will_not_read_a_lower_bid_is_not_paid_the_old_price_for_l
     assert codes(pair) == [StopCode.PRICE_TOO_HIGH]
 
 
+@settings(max_examples=60, deadline=None)
 @given(ACTIONS)
 def test_under_any_interleaving_accounts_agree_and_losses_stay_within_credit(actions: list[str]) -> None:
     pair = Pair(hold_store=True, piece_length=64 * 1024)
