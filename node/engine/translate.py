@@ -179,8 +179,8 @@ _SEND_BUFFER = 3 * 1024 * 1024
 
 
 def _send_buffer(upload_limit: int) -> int:
-    """Bytes that may wait for one peer. Full speed needs much; under a limit they only delay what is decided after them,
-    so they are what the whole line sends in a few ticks."""
+    """Bytes that may wait for one peer. Full speed needs much; under a limit they only delay what is decided after
+    them, so they are what the whole line sends in a few ticks."""
     return _SEND_BUFFER if upload_limit == 0 else min(_SEND_BUFFER, max(256 * 1024, upload_limit // 6))
 
 
@@ -196,7 +196,8 @@ def to_settings(settings: EngineSettings) -> list[tuple[str, bool | int | str]]:
         ("download_rate_limit", settings.download_limit),
         # Limits count what peers get: blocks and messages, not the headers of TCP and IP.
         ("rate_limit_ip_overhead", False),
-        # Quota is handed out once per tick, a send buffer at a time: at the usual 500 ms fast peers cannot use their share.
+        # Quota is handed out once per tick, a send buffer at a time: at the usual 500 ms, fast peers cannot use their
+        # share.
         ("tick_interval", 50),
         ("unchoke_slots_limit", settings.unchoke_slots),
         ("connections_limit", settings.max_connections),
