@@ -174,18 +174,19 @@ async def test_marks_of_every_message_are_the_same_on_both_sides(world: World, s
     folder, _, torrent = share
     seeder, _ = await world.seeder(folder, torrent, notify_bytes=16 * 1024, upload_limit=6_000_000)
     leecher = await world.engine(notify_bytes=16 * 1024)
-    tags = iter(range(1, 10**9))
+    asked: list[int] = []
 
     def chatter(event: EngineEvent) -> None:
         match event:
             case PeerHello(peer=peer) | BytesSent(peer=peer):
-                tag = next(tags)
-                seeder.engine.send(peer, b"mark %d" % tag, tag)
+                asked.append(len(asked) + 1)
+                seeder.engine.send(peer, b"mark %d" % asked[-1], asked[-1])
 
     seeder.react = chatter
     await leecher.engine.add(AddTorrent(save_path=tmp_path, torrent=torrent, peers=[peer_at(seeder)]))
     await leecher.until(TorrentFinished)
     seeder.react = lambda event: None
+    await seeder.until(MessageSent, len(asked))
     sent = {event.tag: event.sent for event in seeder.all(MessageSent)}
     await leecher.until(PeerMessage, len(sent))
     received = {int(event.payload.split()[1]): event.received for event in leecher.all(PeerMessage)}
