@@ -102,6 +102,7 @@ class RailSettings(_Section):
         strict=False,
     )
     vault: Contract = _field("", '""', "Vault contract; empty: the network's.")
+    btfs_factory: Contract = _field("", '""', "Factory of BTFS's vaults (BTTC only); empty: the network's.")
     timeout: float = _field(10.0, "10", "Seconds per request.", gt=0, le=300, allow_inf_nan=False)
     max_fee: str = _field("", '""', 'Refuse transactions with a higher fee, such as "100 BTT"; empty: no bound.')
     fee_rate: str = _field("", '""', "What one coin of those that pay fees is worth in BTT; empty: the network's.")

@@ -12,6 +12,7 @@ from config.paths import Paths
 from config.settings import RailSettings, Settings, read_amounts
 from wallet.address import Address
 from wallet.amount import Token, parse_amount
+from wallet.btfs.chain import BtfsVaults
 from wallet.chains.assets import Asset, AssetKind
 from wallet.chains.base import ChainAdapter
 from wallet.chains.evm import EvmChain, EvmSettings
@@ -22,12 +23,16 @@ from wallet.spending import Holdings, TransferLimits
 
 @dataclass(frozen=True, slots=True)
 class OpenRail:
-    """One rail, ready to be used. `fee_rate`: token units that one whole native coin is worth; None: not known."""
+    """One rail, ready to be used. `fee_rate`: token units that one whole native coin is worth; None: not known.
+
+    `btfs`: the vaults of BTFS on this chain; None where no factory is known.
+    """
 
     network: Network
     chain: ChainAdapter
     assets: tuple[Asset, ...]
     fee_rate: int | None
+    btfs: BtfsVaults | None = None
 
     @property
     def name(self) -> str:
@@ -62,7 +67,18 @@ def open_rail(network: Network, chosen: RailSettings, allowed: Collection[str]) 
     token = _contract(network, "token", chosen.token or network.token)
     rail = _rail(network, vault)
     _, fee_rate = read_amounts(network, chosen)
-    return OpenRail(network, adapter(network, chosen, vault, token), _assets(network, chosen, rail, token), fee_rate)
+    chain = adapter(network, chosen, vault, token)
+    btfs = _btfs(network, chosen, chain, token)
+    return OpenRail(network, chain, _assets(network, chosen, rail, token), fee_rate, btfs)
+
+
+def _btfs(network: Network, chosen: RailSettings, chain: ChainAdapter, token: Address) -> BtfsVaults | None:
+    factory = chosen.btfs_factory or network.btfs_factory
+    if not factory:
+        return None
+    if not isinstance(chain, EvmChain):
+        raise ConfigError(f"rail.{network.name}.btfs_factory: BTFS's vaults are on BTTC, not on {network.name}")
+    return BtfsVaults(chain, Address.parse(factory), token)
 
 
 def check_real_money(network: Network, allowed: Collection[str], how: str = "start it once with `up`") -> None:

@@ -58,6 +58,8 @@ class Network(BaseModel):
     """The settlement token is the native coin in a contract, one to one (WBTT): it can be wrapped and unwrapped."""
     tokens: tuple[TokenProfile, ...] = ()
     vault: str = ""
+    btfs_factory: str = ""
+    """The contract that knows BTFS's vaults; empty where there are none."""
     finality: int = Field(default=0, ge=0)
     """Blocks on top of a transaction before it counts as final. TRON's nodes say themselves what is solidified."""
     fee_rate: str = ""

@@ -69,6 +69,19 @@ def test_real_money_is_allowed_once_for_the_networks_that_are_configured_then(tm
     assert open_rails(tron, paths)
 
 
+def test_btfs_is_where_its_factory_is_known_and_only_there(tmp_path: Path) -> None:
+    nile, donau = open_rails(parse_settings(BOTH), Paths(tmp_path))
+    assert (nile.btfs, donau.btfs is None) == (None, False)
+    settings = f'[rail.devnet-bttc]\nvault = "{VAULT}"\ntoken = "{VAULT}"\nendpoints = ["http://localhost"]'
+    [plain] = open_rails(parse_settings(settings), Paths(tmp_path))
+    assert plain.btfs is None
+    [devnet] = open_rails(parse_settings(f'{settings}\nbtfs_factory = "{VAULT}"'), Paths(tmp_path))
+    assert devnet.btfs is not None
+    wrong = BOTH.replace("[rail.donau]", f'btfs_factory = "{VAULT}"\n[rail.donau]')
+    with pytest.raises(ConfigError, match="BTFS's vaults are on BTTC, not on nile"):
+        open_rails(parse_settings(wrong), Paths(tmp_path))
+
+
 def test_limits_are_read_in_the_units_of_each_token(tmp_path: Path) -> None:
     settings = parse_settings(BOTH + '[wallet]\nper_transfer = ["1.5 USDT", "2 BTT"]\nper_day = ["3 TRX"]')
     limits = transfer_limits(settings, open_rails(settings, Paths(tmp_path)))

@@ -32,7 +32,9 @@ def test_a_profile_is_consistent(name: str) -> None:
     assert network.caip2 == reference
     assert Token(network.native, network.native_decimals) == (Token("TRX", 6) if network.is_tron else Token("BTT", 18))
     assert Token(network.token_symbol, network.token_decimals).decimals == 18
-    for address in filter(None, (network.token, network.vault, *(token.contract for token in network.tokens))):
+    for address in filter(
+        None, (network.token, network.vault, network.btfs_factory, *(token.contract for token in network.tokens))
+    ):
         Address.parse(address)
     if network.fee_rate:
         assert parse_amount(network.fee_rate, Token(network.token_symbol, network.token_decimals)) > 0
@@ -44,7 +46,7 @@ def test_a_public_network_says_where_it_is_and_that_its_addresses_are_to_be_veri
     assert all(url.startswith("https://") for url in (*network.endpoints, network.explorer))
     assert network.endpoints
     assert network.is_tron or network.finality >= 16  # TRON's nodes say what is solidified
-    assert not network.token or "verify them before use" in network.note
+    assert not (network.token or network.btfs_factory) or "verify them before use" in network.note
     assert network.name in network.label
     assert network.link("ab" * 32).endswith("ab" * 32)
 
