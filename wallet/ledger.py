@@ -32,6 +32,8 @@ class Account(StrEnum):
     EQUITY = "equity:owner"
     SPEED_INCOME = "income:speed"
     SPEED_EXPENSE = "expense:speed"
+    STORAGE_INCOME = "income:storage"
+    STORAGE_EXPENSE = "expense:storage"
     FEES = "expense:fees"
 
     @property

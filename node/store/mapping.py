@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sqlalchemy import Row, Table, bindparam, delete, insert, select, update
 
+from node.ports.btfs import BtfsRecord
 from node.ports.engine import TorrentId
 from node.ports.store import (
     Account,
@@ -102,6 +103,10 @@ class SpendCounter:
     @staticmethod
     def day(day: int) -> Key:
         return ("day", str(day))
+
+    @staticmethod
+    def token_day(rail: str, symbol: str, day: int) -> Key:
+        return (f"{rail} {symbol}", str(day))
 
     @staticmethod
     def torrent(torrent: TorrentId) -> Key:
@@ -237,6 +242,7 @@ ISSUED = Kind(schema.issued, IssuedCheque)
 RECEIVED = Kind(schema.received, ReceivedCheque)
 RECEIPTS = Kind(schema.receipts, Receipt)
 PAYOUTS = Kind(schema.payouts, Payout)
+BTFS_CHEQUES = Kind(schema.btfs_cheques, BtfsRecord)
 CURSORS = Kind(schema.cursors, ChainCursor)
 SPENDING = Kind(schema.spending, SpendCounter)
 TRANSFERS = Kind(schema.transfers, Transfer)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from node.ports.btfs import BtfsPayout, BtfsRecord
 from node.ports.engine import TorrentId
 from node.ports.store import (
     Account,
@@ -23,6 +24,7 @@ from node.ports.store import (
     NeedsReconcileError,
     Payout,
     ReceivedCheque,
+    Role,
     TorrentRecord,
     Transfer,
     utc_day,
@@ -261,6 +263,60 @@ def _with_history(stored: ReceivedCheque, account: ReceivedCheque) -> ReceivedCh
         paid_bytes=max(stored.paid_bytes, account.paid_bytes),
         updated_at=max(stored.updated_at, account.updated_at),
     )
+
+
+# --- BTFS -----------------------------------------------------------------------------------------------------------
+
+
+def keep_btfs(unit: Unit, cheque: BtfsRecord, gain: int, symbol: str) -> None:
+    stored = unit.btfs_cheques.get(cheque.rail, cheque.role, cheque.vault, cheque.beneficiary, cheque.token)
+    before, cashed = (0, 0) if stored is None else (stored.cumulative, stored.cashed)
+    if cheque.cumulative <= before:
+        raise StaleChequeError(
+            f"a BTFS cheque over {before} on {cheque.vault} exists: {cheque.cumulative} is no higher"
+        )
+    unit.btfs_cheques.put(replace(cheque, cashed=cashed))
+    issued = cheque.role is Role.PAYEE
+    if issued:
+        day = utc_day(cheque.updated_at)
+        all_cheques = (SpendCounter.total(), SpendCounter.day(day))
+        for counter in (SpendCounter.token_day(cheque.rail, symbol, day),) if symbol else all_cheques:
+            _count_spent(unit, counter, gain)
+    entry = Entry(
+        rail=cheque.rail,
+        debit=Account.STORAGE_EXPENSE if issued else Account.CHEQUES_HELD,
+        credit=Account.CHEQUES_ISSUED if issued else Account.STORAGE_INCOME,
+        amount=gain,
+        ref=cheque.beneficiary.evm if issued else cheque.vault.evm,
+        memo=f"BTFS cheques {'issued' if issued else 'received'}",
+        token=symbol,
+    )
+    _book(unit, entry, cheque.updated_at)
+    unit.moved_money = True
+
+
+def book_btfs(unit: Unit, payout: BtfsPayout) -> bool:
+    # The transaction's fee is booked under its id alone, by whoever books all transactions.
+    name = f"btfs:{payout.transaction}"
+    if unit.receipts.get(payout.rail, name) is not None:
+        return False
+    unit.receipts.put(Receipt(payout.rail, name, payout.at))
+    stored = unit.btfs_cheques.get(payout.rail, Role.PAYER, payout.vault, payout.beneficiary, payout.token)
+    if stored is not None:
+        unit.btfs_cheques.put(replace(stored, cashed=stored.cashed + payout.amount))
+    if payout.amount:
+        entry = Entry(
+            rail=payout.rail,
+            debit=Account.WALLET,
+            credit=Account.CHEQUES_HELD,
+            amount=payout.amount,
+            ref=payout.vault.evm,
+            memo="BTFS cheques cashed",
+            token=payout.symbol,
+        )
+        _book(unit, entry, payout.at)
+    unit.moved_money = True
+    return True
 
 
 # --- history --------------------------------------------------------------------------------------------------------

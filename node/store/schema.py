@@ -11,10 +11,10 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Boolean, Column, LargeBinary, MetaData, String, Table
 
 from node.ports.store import Account, Direction, Role
-from node.store.types import AddressBytes, Amount256, EnumText, HashList, PathBytes
+from node.store.types import AddressBytes, Amount256, EnumText, HashList, OptionalAddress, PathBytes
 from wallet.intents import IntentState
 
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 """Every schema there has been, oldest first."""
 
 APPLICATION_ID = 0x62747431
@@ -97,6 +97,21 @@ payouts = Table(
     Column("bounced", Amount256, nullable=False),
     Column("fee", Amount256, nullable=False),
     Column("at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+btfs_cheques = Table(
+    "btfs_cheques",
+    metadata,
+    Column("rail", String, primary_key=True),
+    Column("role", EnumText(Role), primary_key=True),
+    Column("vault", AddressBytes, primary_key=True),
+    Column("beneficiary", AddressBytes, primary_key=True),
+    Column("token", OptionalAddress, primary_key=True),
+    Column("cumulative", Amount256, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+    Column("cashed", Amount256, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection, LargeBinary, Select, cast, func, or_, select
 
+from node.ports.btfs import BtfsPayout, BtfsRecord
 from node.ports.engine import TorrentId
 from node.ports.store import (
     CashReceipt,
@@ -31,6 +32,7 @@ from node.ports.store import (
 from node.store import operations, schema
 from node.store.database import READERS, Database
 from node.store.mapping import (
+    BTFS_CHEQUES,
     COUNTERPARTIES,
     CURSORS,
     INTENTS,
@@ -60,7 +62,7 @@ MAX_READS = 64
 
 
 class SqlStore:
-    """`node.ports.store.Store` and `wallet.outbox.OutboxStore`. Made by `open_store`."""
+    """`node.ports.store.Store`, `node.ports.btfs.BtfsStore` and `wallet.outbox.OutboxStore`. Made by `open_store`."""
 
     def __init__(self, database: Database, *, max_batch: int = MAX_BATCH) -> None:
         self._database = database
@@ -158,6 +160,22 @@ class SqlStore:
         if before is not None:
             query = query.where(table.c.number < before)
         return await self._all(PAYOUTS, query.order_by(table.c.number.desc()).limit(limit))
+
+    # --- BTFS (`node.ports.btfs.BtfsStore`) --------------------------------------------------------------------------
+
+    async def keep_btfs(self, cheque: BtfsRecord, gain: int, symbol: str = "") -> None:
+        await self._writer.submit(lambda unit: operations.keep_btfs(unit, cheque, gain, symbol))
+
+    async def btfs_cheques(self, rail: str) -> Sequence[BtfsRecord]:
+        return await self._all(BTFS_CHEQUES, BTFS_CHEQUES.select_all.where(schema.btfs_cheques.c.rail == rail))
+
+    async def book_btfs(self, payout: BtfsPayout) -> bool:
+        return await self._writer.submit(lambda unit: operations.book_btfs(unit, payout))
+
+    async def spent_in(self, rail: str, symbol: str, day: int) -> int:
+        key = SpendCounter.token_day(rail, symbol, day)
+        counter = await self._read(lambda connection: _one(connection, SPENDING, key))
+        return counter.amount if counter else 0
 
     # --- the chain ---------------------------------------------------------------------------------------------------
 

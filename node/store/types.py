@@ -47,6 +47,19 @@ class AddressBytes(TypeDecorator[Address]):
         return None if value is None else Address(value)
 
 
+class OptionalAddress(TypeDecorator[Address]):
+    """An address that may be missing, as 20 zero bytes then: a primary key has no NULL."""
+
+    impl = LargeBinary(20)
+    cache_ok = True
+
+    def process_bind_param(self, value: Address | None, dialect: Dialect) -> bytes:
+        return bytes(20) if value is None else value.raw
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Address | None:
+        return Address(value) if any(value) else None
+
+
 class PathBytes(TypeDecorator[Path]):
     """A path as the file system's own bytes: file names need not be valid text."""
 

@@ -96,6 +96,7 @@ class Unit:
         self.received = Records(connection, mapping.RECEIVED)
         self.receipts = Records(connection, mapping.RECEIPTS)
         self.payouts = Records(connection, mapping.PAYOUTS)
+        self.btfs_cheques = Records(connection, mapping.BTFS_CHEQUES)
         self.cursors = Records(connection, mapping.CURSORS)
         self.spending = Records(connection, mapping.SPENDING)
         self.transfers = Records(connection, mapping.TRANSFERS)
@@ -126,6 +127,7 @@ class Unit:
             self.received,
             self.receipts,
             self.payouts,
+            self.btfs_cheques,
             self.cursors,
             self.spending,
             self.transfers,

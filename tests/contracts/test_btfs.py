@@ -73,7 +73,7 @@ class Host:
     async def receive(self, signed: SignedBtfsCheque) -> int:
         return (await self.desk.receive(wire.encode(signed, self._bench.wbtt.address)))[1]
 
-    async def _keep(self, signed: SignedBtfsCheque) -> None:
+    async def _keep(self, signed: SignedBtfsCheque, gain: int) -> None:
         self.kept.append(wire.encode(signed, self._bench.wbtt.address))
 
 
@@ -99,7 +99,7 @@ async def test_a_cheque_is_issued_received_cashed_and_paid_to_the_unit(
 ) -> None:
     sent: list[SignedBtfsCheque] = []
 
-    async def keep(signed: SignedBtfsCheque) -> None:
+    async def keep(signed: SignedBtfsCheque, _gain: int) -> None:
         sent.append(signed)
 
     renter = IssuingDesk(bench.chain_id, vault.address, RENTER, bench.vaults, Book(), keep)
@@ -330,7 +330,7 @@ async def test_nothing_is_issued_on_a_vault_that_is_not_ours(bench: BtfsBench, v
 
 
 def _desk(bench: BtfsBench, vault: Contract, issuer: PrivateKey) -> IssuingDesk:
-    async def keep(_signed: SignedBtfsCheque) -> None:
+    async def keep(_signed: SignedBtfsCheque, _gain: int) -> None:
         pass
 
     return IssuingDesk(bench.chain_id, vault.address, issuer, bench.vaults, Book(), keep)

@@ -66,7 +66,7 @@ async def node() -> AsyncIterator[Node]:
     async def next_block(_seconds: float) -> None:
         await thread.run(lambda chain: chain.mine())
 
-    async def keep(_signed: SignedBtfsCheque) -> None:
+    async def keep(_signed: SignedBtfsCheque, _gain: int) -> None:
         pass
 
     try:

@@ -19,8 +19,9 @@ from wallet.btfs.wire import SignedBtfsCheque
 from wallet.cheque import BtfsCheque
 from wallet.keys import PrivateKey
 
-Keep = Callable[[SignedBtfsCheque], Awaitable[None]]
-"""Stores a cheque in place of the lower one of the same vault, beneficiary and token; returns when it is durable."""
+Keep = Callable[[SignedBtfsCheque, int], Awaitable[None]]
+"""Stores a cheque, which adds so much, in place of the lower one of the same vault, beneficiary and token; returns when
+it is durable."""
 
 
 class ReceivingDesk:
@@ -45,7 +46,7 @@ class ReceivingDesk:
         async with self._lock:
             gain = judge(self._terms, signed, facts, self._held(signed.cheque), owed)
             self._book.check(signed)
-            await self._keep(signed)
+            await self._keep(signed, gain)
             self._book.put(signed)
         return signed, gain
 
@@ -90,6 +91,6 @@ class IssuingDesk:
             )
             signed = SignedBtfsCheque(cheque, cheque.sign(self._chain_id, self._key))
             self._book.check(signed)
-            await self._keep(signed)
+            await self._keep(signed, amount)
             self._book.put(signed)
         return signed

@@ -25,13 +25,15 @@ class Store:
 
     def __init__(self) -> None:
         self.kept: list[bytes] = []
+        self.gains: list[int] = []
         self.full = False
 
-    async def keep(self, signed: SignedBtfsCheque) -> None:
+    async def keep(self, signed: SignedBtfsCheque, gain: int) -> None:
         await asyncio.sleep(0)
         if self.full:
             raise OSError("no space left on device")
         self.kept.append(wire.encode(signed, WBTT))
+        self.gains.append(gain)
 
     def book(self) -> Book:
         return Book(wire.decode(raw, WBTT) for raw in self.kept)
@@ -66,7 +68,7 @@ async def test_a_cheque_that_arrives_twice_at_once_counts_once(store: Store) -> 
 async def test_cheques_that_overtake_each_other_count_for_what_they_add(store: Store) -> None:
     desk = receiving(store)
     found = await asyncio.gather(*(desk.receive(raw(amount)) for amount in (5, 9, 7, 13)), return_exceptions=True)
-    assert sum(outcome[1] for outcome in found if isinstance(outcome, tuple)) == 13 - PAID
+    assert sum(outcome[1] for outcome in found if isinstance(outcome, tuple)) == sum(store.gains) == 13 - PAID
 
 
 async def test_a_cheque_that_was_not_stored_does_not_count_and_may_come_again(store: Store) -> None:
@@ -100,3 +102,4 @@ async def test_a_promise_outlives_a_restart_and_a_failed_one_was_none(store: Sto
     with pytest.raises(OverdrawnError, match="can promise 4 units"):
         await issuing(store).issue(HOST, 5)
     assert (await issuing(store).issue(HOST, 4)).cheque.cumulative == PAID + 10
+    assert store.gains == [6, 4]
