@@ -17,6 +17,7 @@ from node.http.api import Api
 from node.http.server import ApiServer, load_token
 from node.ports.engine import EngineSettings
 from node.rails import open_rails, transfer_limits
+from node.services.btfs import Btfs
 from node.services.budget import Budget, TorrentTerms
 from node.services.earnings import Earnings
 from node.services.market import Market, MarketSettings
@@ -69,6 +70,7 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey) -> Daemon:
     engine = LibtorrentEngine(engine_settings(settings, chains))
     vault = VaultView(chains, store=store, own=key.address, now=clock.now)
     caps = SpendLimits(None, speed.per_torrent, speed.per_day, speed.total, rails[0].rail.token)
+    budget = Budget(caps, store=store, vault=vault, clock=clock)
     payments = Payments(
         PaymentSettings(
             rails={rail.rail.id: rail.rail for rail in rails},
@@ -83,7 +85,7 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey) -> Daemon:
         engine=engine,
         store=store,
         vault=vault,
-        budget=Budget(caps, store=store, vault=vault, clock=clock),
+        budget=budget,
         key=key,
         clock=clock,
         nonce=secrets.token_bytes,
@@ -134,8 +136,25 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey) -> Daemon:
         clock=clock,
     )
     wallet = Wallet(purses, own=key.address, history=store, limits=limits, cheque_limits=caps, clock=clock)
+    btfs = {
+        rail.name: Btfs(
+            rail.btfs,
+            await store.btfs_cheques(rail.rail.id),
+            chain=rail.chain,
+            assets=rail.assets,
+            key=key,
+            store=store,
+            intents=store,
+            settlement=settlements[rail.name],
+            budget=budget,
+            wallet=wallet,
+            clock=clock,
+        )
+        for rail in rails
+        if rail.btfs is not None
+    }
     daemon = Daemon(
-        engine, store, vault, torrents, payments, market, settlements, tuple(watchers.values()), earnings, wallet
+        engine, store, vault, torrents, payments, market, settlements, tuple(watchers.values()), earnings, wallet, btfs
     )
     payments.report_faults(daemon.fault)
     vault.on_change = payments.coverage_changed

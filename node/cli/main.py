@@ -9,7 +9,7 @@ import click
 
 from config.paths import find_home
 from node import __version__
-from node.cli import chain, contracts, setup, torrents, wallet
+from node.cli import btfs, chain, contracts, setup, torrents, wallet
 from node.cli.context import Shell, Terminal
 
 
@@ -31,7 +31,8 @@ def main(context: click.Context, home: Path | None, as_json: bool) -> None:
     context.obj = Shell(find_home(home), as_json, Terminal())
 
 
-for command in (*setup.COMMANDS, *torrents.COMMANDS, *wallet.COMMANDS, *chain.COMMANDS, *contracts.COMMANDS):
+PARTS = (setup, torrents, wallet, btfs, chain, contracts)
+for command in (command for part in PARTS for command in part.COMMANDS):
     main.add_command(command)
 
 

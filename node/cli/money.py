@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import secrets
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -17,7 +18,7 @@ from wallet.amount import Token, format_amount, parse_amount
 RAIL = click.option("--rail", help="Which of the configured networks; may be left out where there is only one.")
 YES = click.option("--yes", is_flag=True, help="Do not ask.")
 _MAX_FEE = click.option("--max-fee", help="Refuse if the fee could be higher, such as 5 (in the coin that pays fees).")
-_DRY_RUN = click.option("--dry-run", is_flag=True, help="Only show what it would do and cost.")
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Only show what it would do and cost.")
 
 
 def amount(row: dict[str, Any], key: str, symbol: str = "symbol", decimals: str = "decimals") -> str:
@@ -52,7 +53,7 @@ def balance(shell: Shell) -> None:
 @click.option("--asset", help="Symbol, such as TRX; may be left out where AMOUNT names it: 12.5 TRX in quotes.")
 @RAIL
 @_MAX_FEE
-@_DRY_RUN
+@DRY_RUN
 @YES
 @click.pass_obj
 @catches
@@ -73,7 +74,7 @@ def _wrapping(name: str, explain: str, *, unwrap: bool) -> click.Command:
     @click.argument("amount_text", metavar="AMOUNT")
     @RAIL
     @_MAX_FEE
-    @_DRY_RUN
+    @DRY_RUN
     @YES
     @click.pass_obj
     @catches
@@ -100,13 +101,18 @@ def quoted(
         shell.show(quote, lambda: _show_quote(shell, quote))
         return
     if not yes:
-        if not sys.stdin.isatty():
-            raise CliError("this moves money and nobody can be asked", "--yes if you mean it, --dry-run to look first")
-        _show_quote(shell, quote)
-        click.confirm("Do it?", abort=True, err=True)
+        confirm(lambda: _show_quote(shell, quote), "--yes if you mean it, --dry-run to look first")
     allowed = parse_amount(max_fee, native) if max_fee else int(quote["fee"]) * 2
     found = shell.client.post(path, {**body, "max_fee": str(allowed)}, key=secrets.token_hex(16))
     show_transaction(shell, found)
+
+
+def confirm(show: Callable[[], None], hint: str) -> None:
+    """Let the user decide on what `show` prints. Raises `CliError` with the hint where nobody can be asked."""
+    if not sys.stdin.isatty():
+        raise CliError("this moves money and nobody can be asked", hint)
+    show()
+    click.confirm("Do it?", abort=True, err=True)
 
 
 def _show_quote(shell: Shell, quote: dict[str, Any]) -> None:

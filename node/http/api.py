@@ -13,7 +13,7 @@
 | GET  /v1/market                        | the latest round of our auction                         |
 | POST /v1/shutdown                      | stop the node                                           |
 
-What moves money is in `node.http.money`.
+What moves money is in `node.http.money`, BTFS's cheques in `node.http.btfs`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from pydantic import BaseModel
 from node import __version__
 from node.daemon import Daemon
 from node.http import models
+from node.http.btfs import BtfsApi
 from node.http.money import MoneyApi
 from node.http.requests import answer, read_body
 from node.http.server import make_app
@@ -66,6 +67,7 @@ class Api:
                 web.get("/v1/market", self.market),
                 web.post("/v1/shutdown", self.shutdown),
                 *MoneyApi(self._daemon).routes(),
+                *BtfsApi(self._daemon).routes(),
             ]
         )
         return app

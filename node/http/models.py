@@ -407,3 +407,81 @@ class SettleLine(Model):
 
 class Settled(Model):
     rails: list[SettleLine]
+
+
+class BtfsReceiveBody(RailBody):
+    """`cheque`: the JSON that BTFS peers exchange, as text."""
+
+    cheque: Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+class BtfsCashBody(QuotedBody):
+    """Without a vault: all of them. `max_fee`: of all transactions together."""
+
+    vault: Annotated[str, Field(max_length=64)] | None = None
+
+
+class BtfsIssueBody(RailBody):
+    """`amount` as people write it. Without a token: WBTT."""
+
+    vault: Annotated[str, Field(max_length=64)]
+    beneficiary: Annotated[str, Field(max_length=64)]
+    amount: Annotated[str, Field(max_length=100)]
+    token: Annotated[str, Field(max_length=64)] | None = None
+
+
+class BtfsReceived(Model):
+    """A BTFS cheque that counts now. `gain`: what it adds to all earlier ones."""
+
+    rail: str
+    vault: str
+    gain: Units
+    symbol: str
+    decimals: int
+
+
+class BtfsIssued(Model):
+    """`cheque`: the JSON to give to the beneficiary."""
+
+    rail: str
+    cheque: str
+
+
+class BtfsCheque(Model):
+    """The latest cheque of a vault, beneficiary and token. `role` payer: they pay us; payee: we pay them."""
+
+    rail: str
+    role: str
+    vault: str
+    beneficiary: str
+    symbol: str
+    decimals: int
+    cumulative: Units
+    cashed: Units
+    """What it has brought us, by final receipts."""
+    time: int
+    cheque: str
+
+
+class BtfsCashLine(Model):
+    """A cheque that its vault has not paid in full. `payout`: what cashing it would bring; `paid`: what it brought."""
+
+    vault: str
+    symbol: str
+    decimals: int
+    due: Units
+    payout: Units
+    fee: Units | None
+    """At most; null where the transaction would fail."""
+    note: str
+    paid: Units | None = None
+    transaction: TransactionResult | None = None
+
+
+class BtfsCashing(Model):
+    rail: str
+    label: str
+    cheques: list[BtfsCashLine]
+    fee: Units
+    fee_symbol: str
+    fee_decimals: int

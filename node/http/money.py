@@ -185,24 +185,24 @@ class MoneyApi:
         if body.dry_run:
             return answer(_quote(quote))
         done = await self._daemon.wallet.perform(quote, key=_key(request), max_fee=body.max_fee)
-        return answer(_result(done, quote.purse))
+        return answer(result(done, quote.purse))
 
     # --- the deposit -------------------------------------------------------------------------------------------------
 
     async def deposit(self, request: web.Request) -> web.Response:
         body = await read_body(request, models.AmountBody)
         settlement, purse = self._settlement(body.rail)
-        return answer(_result(await settlement.deposit(_some(body.amount), key=_key(request)), purse))
+        return answer(result(await settlement.deposit(_some(body.amount), key=_key(request)), purse))
 
     async def notice(self, request: web.Request) -> web.Response:
         body = await read_body(request, models.AmountBody)
         settlement, purse = self._settlement(body.rail)
-        return answer(_result(await settlement.give_notice(_some(body.amount), key=_key(request)), purse))
+        return answer(result(await settlement.give_notice(_some(body.amount), key=_key(request)), purse))
 
     async def withdraw(self, request: web.Request) -> web.Response:
         body = await read_body(request, models.RailBody)
         settlement, purse = self._settlement(body.rail)
-        return answer(_result(await settlement.withdraw(key=_key(request)), purse))
+        return answer(result(await settlement.withdraw(key=_key(request)), purse))
 
     async def authorise(self, request: web.Request) -> web.Response:
         body = await read_body(request, models.AuthoriseBody)
@@ -219,7 +219,7 @@ class MoneyApi:
         fee = await purse.chain.estimate(call, self._daemon.wallet.own)
         if body.dry_run:
             return answer(_quoted(purse, call, fee))
-        return answer(_result(await purse.settlement.perform(f"vault:{_key(request)}", call), purse))
+        return answer(result(await purse.settlement.perform(f"vault:{_key(request)}", call), purse))
 
     # --- cheques -----------------------------------------------------------------------------------------------------
 
@@ -249,7 +249,7 @@ class MoneyApi:
             fee_share=None if plan.fee_share is None else float(plan.fee_share),
             worth_it=plan.worth_it,
             why=[batch.why for batch in plan.batches] or ([plan.why] if plan.why else []),
-            transactions=[_result(one, purse) for one in done],
+            transactions=[result(one, purse) for one in done],
         )
 
     # --- the parts ---------------------------------------------------------------------------------------------------
@@ -392,7 +392,8 @@ def _cheque(planned: PlannedCheque) -> models.PlannedCheque:
     )
 
 
-def _result(done: Done, purse: Purse) -> models.TransactionResult:
+def result(done: Done, purse: Purse) -> models.TransactionResult:
+    """A finished transaction."""
     native, transaction = purse.chain.native, done.receipt.hash.hex()
     return models.TransactionResult(
         rail=purse.name,

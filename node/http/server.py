@@ -29,6 +29,7 @@ from node.ports.engine import (
     UnknownTorrentError,
 )
 from node.ports.store import StoreError
+from node.services.rate import TooOftenError
 from wallet.chains.base import ChainError
 from wallet.errors import WalletError
 
@@ -48,7 +49,8 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (BadTorrentError, 400),
     (BadMagnetError, 400),
     (ValidationError, 400),
-    (ChainError, 502),  # before its base class
+    (ChainError, 502),  # these two before their base class
+    (TooOftenError, 429),
     (WalletError, 400),
     (TimeoutError, 504),
     (StoreError, 500),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from node.ports.clock import Clock
@@ -48,20 +49,23 @@ class Budget:
         self._purse = Purse()
         self._on_the_way: dict[TorrentId, int] = {}
         self._used: dict[PeerId, int] = {}
+        self._apart = 0
+        """Units of cheques that are for no torrent and not durable yet."""
 
     async def plan(
         self, peer: PeerId, torrent: TorrentId, *, rail: str, reserve: int, used: int, default_price: int
     ) -> Plan | NoBid:
         """The bid for connection `peer`, or why there is none. The deposit is that of the rail; limits are for all."""
         terms = self.terms.get(torrent, TorrentTerms())
+        apart = self._apart
         spent = await self._store.spent(self._clock.wall() // DAY)
         spent_here = await self._store.spent_on(torrent)
         everything, here = sum(self._on_the_way.values()), self._on_the_way.get(torrent, 0)
         everywhere, this_torrent = [], []
         if self.caps.total is not None:
-            everywhere.append(Cap("total budget", self.caps.total, spent.total + everything))
+            everywhere.append(Cap("total budget", self.caps.total, spent.total + apart + everything))
         if self.caps.per_day is not None:
-            everywhere.append(Cap("budget for today", self.caps.per_day, spent.today + everything))
+            everywhere.append(Cap("budget for today", self.caps.per_day, spent.today + apart + everything))
         funds = self._vault.free(rail)
         if funds is None:
             return NoBid("the vault's deposit is not known: the chain cannot be reached", final=False)
@@ -87,8 +91,8 @@ class Budget:
 
         Bids keep within the limits by themselves; this holds whatever they promised.
         """
+        everything = self._apart
         spending = await self._store.spent(self._clock.wall() // DAY)
-        everything = 0
         for torrent, amount in growth.items():
             terms = self.terms.get(torrent, TorrentTerms())
             budgets = [b for b in (terms.budget, self.caps.per_torrent) if b is not None]
@@ -102,6 +106,25 @@ class Budget:
             if allowance.binding is not None:
                 raise LimitError(f"a cheque would exceed your {allowance.binding.value} limit", allowance.binding)
             everything += amount
+
+    @asynccontextmanager
+    async def apart(self, amount: int) -> AsyncIterator[None]:
+        """While a cheque over `amount` that is for no torrent is made durable: nobody else may spend that.
+
+        What is owed for torrents already goes first. Raises `LimitError` before the body runs.
+        """
+        # Taken before the store is asked: what becomes durable meanwhile counts twice for a moment, never not at all.
+        taken = sum(self._on_the_way.values()) + self._apart
+        self._apart += amount
+        try:
+            spent = await self._store.spent(self._clock.wall() // DAY)
+            limits = replace(self.caps, per_torrent=None)
+            allowance = limits.check(Spent(today=spent.today + taken, total=spent.total + taken), amount)
+            if allowance.binding is not None:
+                raise LimitError(f"the cheque would exceed your {allowance.binding.value} limit", allowance.binding)
+            yield
+        finally:
+            self._apart -= amount
 
     def spent(self, peer: PeerId, torrent: TorrentId, amount: int) -> bool:
         """Connection `peer` owes `amount` more; says whether its bid should be renewed."""

@@ -14,7 +14,7 @@ import asyncio
 import hashlib
 import itertools
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TypeVar
@@ -99,6 +99,8 @@ class Settlement:
         rate = Fraction(1) if settings.fee_rate is None and native == token else settings.fee_rate
         self._terms = Terms(settings.fee_permille, rate, native.symbol, token.symbol)
         self._cashing = asyncio.Lock()
+        self.also_book: list[Callable[[Intent, Receipt], Awaitable[object]]] = []
+        """Who else books a final transaction of ours; may be told of one again after a crash."""
         self._rounds = Rounds(f"settlement on {chain.rail.id}", self.step, wait or at_most(CHECK_EVERY))
         self._paused_until = 0
 
@@ -140,7 +142,13 @@ class Settlement:
             if intent.state is IntentState.FAILED:
                 await self._booking.failed(intent, self._wall())
             elif intent.hash is not None and (receipt := await self._chain.receipt(intent.hash)) is not None:
-                await self._booking.ours(intent, receipt, self._wall())
+                await self._book(intent, receipt)
+
+    async def _book(self, intent: Intent, receipt: Receipt) -> None:
+        # The others first: the transaction counts as booked by what `Booking` writes, and is not looked at again.
+        for book in self.also_book:
+            await book(intent, receipt)
+        await self._booking.ours(intent, receipt, self._wall())
 
     def _pause(self) -> None:
         self._paused_until = self._wall() + PAUSE_AFTER_FAILURE
@@ -300,7 +308,7 @@ class Settlement:
             if (failed := await self._intents.intent(intent.key)) is not None:
                 await self._booking.failed(failed, self._wall())
             raise
-        await self._booking.ours(intent, receipt, self._wall())
+        await self._book(intent, receipt)
         self._on_done()
         return Done(intent, receipt)
 

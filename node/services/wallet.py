@@ -7,7 +7,8 @@ to the rail's outbox under the caller's idempotency key, so that asking twice se
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -111,6 +112,9 @@ class Wallet:
         self._history = history
         self._clock = clock
         self._submitting = asyncio.Lock()
+        self._apart: list[Outflow] = []
+        self.promised: list[Callable[[], Awaitable[Sequence[Outflow]]]] = []
+        """Who else lets money out, and tells what has gone since midnight UTC: cheques in tokens."""
 
     def purse(self, name: str | None) -> Purse:
         """By name; without one, the only rail. Raises `UnknownAssetError`."""
@@ -186,13 +190,30 @@ class Wallet:
     async def left_today(self) -> list[Outflow]:
         """What has left, or is on its way, since midnight UTC, on all rails."""
         since = self._clock.wall() // DAY * DAY
-        flows: list[Outflow | None] = []
+        # Copied before the store is asked: what becomes durable meanwhile counts twice for a moment, never not at all.
+        flows: list[Outflow | None] = list(self._apart)
         for purse in self.purses.values():
             rail = purse.chain.rail.id
             intents = await self._history.intents(rail, self.own, since=since, limit=MAX_INTENTS_PER_DAY)
             alive = (intent.call for intent in intents if intent.state is not IntentState.FAILED)
             flows += map(purse.holdings.outflow, alive)
+        for others in self.promised:
+            flows += await others()
         return [flow for flow in flows if flow is not None]
+
+    @asynccontextmanager
+    async def apart(self, flow: Outflow) -> AsyncIterator[None]:
+        """While something that is no transaction lets money out: nobody else may spend that.
+
+        Raises `LimitError` before the body runs. What the body makes durable is told by one of `promised`.
+        """
+        async with self._submitting:
+            self.limits.check(flow, await self.left_today())
+            self._apart.append(flow)
+        try:
+            yield
+        finally:
+            self._apart.remove(flow)
 
     async def history(self, rail: str | None, *, limit: int) -> list[HistoryLine]:
         """Our transactions, and the token transfers to us of the last blocks; newest first. Raises `ChainError`."""

@@ -123,3 +123,33 @@ def test_names_of_strangers_are_printed_as_they_are_and_command_nothing(
     assert "[/bold] :smile: " in result.stdout
     assert result.stdout.replace("\n", "").isprintable()
     assert json.loads(run("--home", str(tmp_path), "--json", "status").stdout) == status
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "No such file or directory"),
+        (b"", "holds no text"),
+        (b"\xff\xfe", "holds no text"),
+        (b"{" * 1025, "more than 1024 bytes"),
+        (b"{}", "no node is running"),
+    ],
+)
+def test_what_cannot_be_a_btfs_cheque_is_not_sent_to_the_node(
+    tmp_path: Path, content: bytes | None, words: str
+) -> None:
+    file = tmp_path / "cheque.json"
+    if content is not None:
+        file.write_bytes(content)
+    result = run("--home", str(tmp_path), "btfs", "receive", str(file))
+    assert result.exit_code == (3 if words == "no node is running" else 1)
+    assert (words in result.stderr, result.stderr.count("\n")) == (True, 1)
+
+
+def test_a_btfs_cheque_is_never_issued_unasked_nor_over_a_file(tmp_path: Path) -> None:
+    issue = ("--home", str(tmp_path), "btfs", "issue", "0x" + "11" * 20, "0x" + "22" * 20, "5")
+    refused(run(*issue), "nobody can be asked")
+    file = tmp_path / "cheque.json"
+    file.write_text("precious")
+    refused(run(*issue, "-o", str(file), "--yes"), "exists already")
+    assert file.read_text() == "precious"

@@ -20,6 +20,7 @@ from node.http.models import AddBody, AmountBody, ConnectBody, TermsBody
 from node.http.server import MIN_TOKEN, ApiServer, load_token, make_app
 from node.ports.engine import EngineError, UnknownTorrentError
 from node.ports.store import StoreError
+from node.services.rate import TooOftenError
 
 TOKEN = "t" * 43
 
@@ -36,6 +37,10 @@ async def _store(request: web.Request) -> web.Response:
     raise StoreError("the disk is full")
 
 
+async def _often(request: web.Request) -> web.Response:
+    raise TooOftenError("too many requests")
+
+
 async def _bug(request: web.Request) -> web.Response:
     raise ZeroDivisionError("a secret detail")
 
@@ -43,7 +48,7 @@ async def _bug(request: web.Request) -> web.Response:
 @pytest.fixture
 async def url(tmp_path: Path) -> AsyncIterator[str]:
     app = make_app(TOKEN)
-    handlers = {"/works": _works, "/unknown": _unknown, "/store": _store, "/bug": _bug}
+    handlers = {"/works": _works, "/unknown": _unknown, "/store": _store, "/often": _often, "/bug": _bug}
     app.add_routes([web.get(path, handler) for path, handler in handlers.items()])
     server = ApiServer(app, host="127.0.0.1", port=0, api_file=tmp_path / "api.json")
     await server.start()
@@ -76,7 +81,9 @@ async def test_without_the_token_nothing_is_answered(url: str, authorization: by
         assert (status, set(body)) == (401, {"error", "hint"})
 
 
-@pytest.mark.parametrize(("path", "status"), [("/unknown", 404), ("/store", 500), ("/bug", 500), ("/nowhere", 404)])
+@pytest.mark.parametrize(
+    ("path", "status"), [("/unknown", 404), ("/store", 500), ("/often", 429), ("/bug", 500), ("/nowhere", 404)]
+)
 async def test_every_fault_is_one_form_of_answer(url: str, path: str, status: int) -> None:
     found, body = await ask(url, path)
     assert (found, set(body)) == (status, {"error", "hint"})
