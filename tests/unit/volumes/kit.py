@@ -1,0 +1,49 @@
+"""Volumes for tests: small guards, disks that say how full they are."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+from node.ports.volumes import Place
+from node.volumes import DiskVolumes
+from node.volumes.volume import disk_free
+
+MIB = 1 << 20
+_numbers = itertools.count()
+
+
+def open_volumes(
+    home: Path, *, free: Callable[[Path], int] = disk_free, guard: int = 0, deadline: float = 30.0
+) -> DiskVolumes:
+    return DiskVolumes(
+        home / "volumes.json", new_id=lambda: f"v{next(_numbers)}", guard=guard, free=free, deadline=deadline
+    )
+
+
+def root_of(number: int) -> bytes:
+    return hashlib.sha256(number.to_bytes(8)).digest()
+
+
+async def fill(volumes: DiskVolumes, place: Place) -> None:
+    """The shard arrives whole."""
+    place.shard.write_bytes(hashlib.shake_128(place.name.encode()).digest(place.length))
+    await volumes.write_tree(bytes.fromhex(place.name), b"tree")
+    await volumes.complete(bytes.fromhex(place.name))
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def unplug(disk: Path) -> None:
+    """What is left of a disk that is gone is its mount point."""
+    disk.rename(disk.with_name("away"))
+    disk.mkdir()
+
+
+def plug_in(disk: Path) -> None:
+    disk.rmdir()
+    disk.with_name("away").rename(disk)
