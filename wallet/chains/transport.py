@@ -11,7 +11,6 @@ What is asked, and what an answer means, is `endpoints` (JSON-RPC) and `tron_end
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
@@ -19,12 +18,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 
+from wallet import jsontext
 from wallet.chains.base import ChainAnswerError, ChainError, ChainUnreachableError, WrongChainError
 
 MAX_ANSWER = 16 * 2**20
 """Bytes of one answer; the largest we ask for are logs."""
-MAX_DEPTH = 64
-"""Nesting of one answer; a full block has 5 levels on EVM chains and 8 on TRON."""
 ROUNDS = 3
 """How often a question goes through all endpoints."""
 BACKOFF = 0.25
@@ -37,7 +35,6 @@ MAX_REST = 3600.0
 MAX_LINE = 200
 """Characters of a server's words that are shown."""
 
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _RemoteFault = (ChainUnreachableError, ChainAnswerError, WrongChainError)
 
 T = TypeVar("T")
@@ -92,9 +89,9 @@ class Server:
     def parse(self, raw: bytes) -> Any:
         """JSON of bounded depth."""
         try:
-            if _depth(raw) > MAX_DEPTH:
-                raise ChainAnswerError(f"{self.host} answers with JSON of endless depth")
-            return json.loads(raw)
+            return jsontext.load(raw)
+        except jsontext.DepthError:
+            raise ChainAnswerError(f"{self.host} answers with JSON of endless depth") from None
         except ValueError:
             kind = "a web page" if raw.lstrip().startswith(b"<") else "something that is not JSON"
             raise ChainAnswerError(f"{self.host} answers with {kind}") from None
@@ -229,15 +226,3 @@ def _join(url: str, path: str) -> str:
 def _seconds(text: str) -> float:
     """`Retry-After` in seconds; its other form, a date, is not used by the services we know."""
     return float(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0.0
-
-
-def _depth(raw: bytes) -> int:
-    """The deepest nesting of brackets; those in strings count, too."""
-    depth = deepest = 0
-    for bracket in raw.translate(None, _NO_BRACKETS):
-        if bracket in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        else:
-            depth -= 1
-    return deepest

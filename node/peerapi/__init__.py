@@ -1,0 +1,1 @@
+"""The API between nodes, without its handlers: signatures over requests and answers, and the client."""
