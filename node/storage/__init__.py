@@ -1,0 +1,1 @@
+"""Storage rented to strangers: the pure cores. Bytes, terms and times come in as arguments; decisions go out."""
