@@ -179,7 +179,7 @@ def test_what_contradicts_is_refused(change: dict[str, Any], reason: str) -> Non
 
 def test_another_version_or_form_is_refused_with_a_hint() -> None:
     body = decode(make().encode())
-    with pytest.raises(ManifestError, match="version 2: .* update it"):
+    with pytest.raises(ManifestError, match=r"version 2: .* update it"):
         Manifest.decode(encode(body | {b"v": 2}))
     with pytest.raises(ManifestError, match="unknown"):
         Manifest.decode(encode(body | {b"more": 1}))
