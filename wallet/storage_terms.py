@@ -29,6 +29,12 @@ STORAGE_CONTRACT_TYPE = keccak256(
 VOUCHER_TYPE = keccak256(b"Voucher(bytes32 id,uint32 throughEpoch)")
 CANCEL_TYPE = keccak256(b"Cancel(bytes32 id,uint32 throughEpoch)")
 
+MAX_EPOCHS = 256
+MAX_TERM = 5 * 365 * 86_400
+"""Seconds. Money is never locked for longer."""
+MAX_PRICE = 2**128 - 1
+"""Per epoch, and of collateral, so that no sum of them comes near 256 bits."""
+
 _UINT32, _UINT64 = 2**32 - 1, 2**64 - 1
 _WORD = 32
 
@@ -72,7 +78,7 @@ class StorageContract:
 
     `root`: BEP 52 root of the shard; `length`: its bytes; `payee` gets the host's money; `auditor` may vouch and
     challenge besides the renter; `start`: Unix seconds; `epoch_length`: seconds; `price_per_epoch` and `collateral`:
-    token units; `nonce` tells equal terms apart. Raises `ChequeError` for what the struct cannot hold.
+    token units; `nonce` tells equal terms apart. Raises `ChequeError` for terms that no market opens.
     """
 
     root: bytes
@@ -94,15 +100,17 @@ class StorageContract:
         for name, least, most in (
             ("length", 1, _UINT64),
             ("start", 0, _UINT64),
-            ("epochs", 1, _UINT32),
+            ("epochs", 1, MAX_EPOCHS),
             ("epoch_length", 1, _UINT32),
-            ("price_per_epoch", 0, MAX_AMOUNT),
-            ("collateral", 0, MAX_AMOUNT),
+            ("price_per_epoch", 0, MAX_PRICE),
+            ("collateral", 0, MAX_PRICE),
             ("nonce", 0, MAX_AMOUNT),
         ):
             _bounded(f"storage contract: {name}", getattr(self, name), least, most)
-        _bounded("storage contract: its escrow", self.escrow, 0, MAX_AMOUNT)
-        _bounded("storage contract: its end", self.end, 0, _UINT64)
+        if self.epochs * self.epoch_length > MAX_TERM:
+            raise ChequeError("storage contract: it lasts longer than five years")
+        if self.payee == NOBODY:
+            raise ChequeError("storage contract: it pays nobody")
 
     @property
     def blocks(self) -> int:
@@ -125,6 +133,11 @@ class StorageContract:
     def epoch_start(self, epoch: int) -> int:
         """Unix seconds."""
         return self.start + epoch * self.epoch_length
+
+    def provable_at(self, moment: int) -> int | None:
+        """The epoch a host may prove on chain: the one that ended last, for as long as the next one lasts."""
+        epoch = self.epoch_at(moment) - 1
+        return epoch if 0 <= epoch < self.epochs else None
 
     def words(self) -> tuple[bytes, ...]:
         """Twelve ABI words: the fields are static, so this is also the struct's ABI encoding."""
@@ -210,4 +223,4 @@ def _check_claim(name: str, contract_id: bytes, through_epoch: int) -> None:
 
 def _bounded(what: str, value: int, least: int, most: int) -> None:
     if not least <= value <= most:
-        raise ChequeError(f"{what} is out of range ({least} to 2^{most.bit_length()} - 1)")
+        raise ChequeError(f"{what} is {value}, out of {least} to {most}")

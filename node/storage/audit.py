@@ -7,10 +7,10 @@ For large shards 29 blocks find a loss of 10 % with 95 %, and 299 one of 1 %, wh
 A challenge names a contract, a fresh nonce and block indices, drawn from the nonce, so that a host cannot know them
 before. The answer carries the blocks themselves and their paths to the contract's root: a hash over data and nonce
 could be computed from a stored midstate, without the data; a block cannot. Both are signed (EIP-712, in the market's
-domain). A wrong answer with the host's signature convicts it; a missing one is only the auditor's word, and for that the
-chain has its own challenge, whose index nobody chooses:
+domain). A wrong answer with the host's signature convicts it; a missing one is only the auditor's word, and for that
+the market takes bonded challenges. Where the renter is silent, the host proves on chain a block that nobody chooses:
 
-    index = keccak256(seed ‖ contract id) mod blocks        seed: a block hash that was fixed after the epoch began
+    index = keccak256(seed ‖ contract id) mod blocks        seed: hash of the block after the one that began the proof
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def draw(nonce: bytes, contract_id: bytes, blocks: int, count: int) -> tuple[int
 
 
 def chain_index(seed: bytes, contract_id: bytes, blocks: int) -> int:
-    """The block that a challenge on chain asks for; both inputs are 32 bytes."""
+    """The block that a proof on chain must show; both inputs are 32 bytes."""
     return int.from_bytes(keccak256(word(seed) + word(contract_id)), "big") % blocks
 
 

@@ -22,7 +22,7 @@ from wallet.amount import GIB, MAX_AMOUNT, MAX_SIZE
 from wallet.digests import typed_digest, word
 from wallet.errors import ChequeError
 from wallet.keys import keccak256
-from wallet.storage_terms import NOBODY, Market, StorageContract
+from wallet.storage_terms import MAX_EPOCHS, NOBODY, Market, StorageContract
 
 DAY = 86_400
 PRICE_TABLE_TYPE = keccak256(
@@ -34,6 +34,8 @@ MAX_VALIDITY = 7 * DAY
 MAX_COLLATERAL_PERCENT = 10_000
 MAX_LEAD = 30 * DAY
 """An offer may start this much later than now: space and collateral are reserved from the signature on."""
+MIN_LEAD = 60
+"""The market opens a contract only before it starts, so an offer needs the time for a transaction."""
 GRACE = 300
 """Seconds by which two honest clocks may differ."""
 
@@ -76,8 +78,8 @@ class PriceTable:
             ("download_price", 0, MAX_AMOUNT),
             ("collateral_percent", 0, MAX_COLLATERAL_PERCENT),
             ("epoch_length", 1, uint32),
-            ("min_epochs", 1, uint32),
-            ("max_epochs", 1, uint32),
+            ("min_epochs", 1, MAX_EPOCHS),
+            ("max_epochs", 1, MAX_EPOCHS),
             ("free", 0, MAX_SIZE),
             ("until", 0, MAX_SIZE),
         ):
@@ -125,7 +127,7 @@ class Wish:
 def offer(table: PriceTable, wish: Wish) -> StorageContract:
     """The contract that gives the renter its wish at the table's price.
 
-    Raises `TermsError` when an amount does not fit 256 bits, or the wish is none (an empty shard, no epoch).
+    Raises `TermsError` when no market would open it: an empty shard, no epoch, more than five years, an absurd amount.
     """
     price = price_per_epoch(wish.length, table.storage_price, table.epoch_length)
     try:
@@ -168,10 +170,9 @@ def validate_offer(contract: StorageContract, table: PriceTable, now: int, *, re
         (contract.price_per_epoch < price, f"it pays {contract.price_per_epoch} per epoch, the table asks for {price}"),
         (contract.collateral > collateral, f"it asks for a collateral of {contract.collateral}, not {collateral}"),
         (renews is None and contract.length > table.free, f"{contract.length} bytes, and {table.free} are free"),
-        (renews is None and contract.start < now - GRACE, f"{late}: too late"),
+        (contract.start < now + MIN_LEAD, f"{late}: too late to open it"),
         (renews is None and contract.start > now + MAX_LEAD, f"{late}: too early"),
         (renews is not None and contract.start != renews, f"a renewal starts at {renews}, when its contract ends"),
-        (renews is not None and contract.end <= now, "the renewed term is over already"),
     )
     for wrong, reason in reasons:
         if wrong:

@@ -41,7 +41,7 @@ def table(
     free: int = 2**40,
     until: int = NOW + DAY,
     host: Address = HOST.address,
-    max_epochs: int = 365,
+    max_epochs: int = 250,
     collateral_percent: int = 150,
 ) -> PriceTable:
     return PriceTable(host, PAYEE, storage_price, 7, 8, collateral_percent, DAY, 2, max_epochs, free, until)

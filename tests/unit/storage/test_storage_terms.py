@@ -24,12 +24,13 @@ from tests.unit.storage.samples import (
     STRANGER,
     WORDS,
     contract,
-    table,
 )
 from wallet.address import Address
 from wallet.errors import BadSignatureError, ChequeError, StaleChequeError
 from wallet.keys import keccak256
 from wallet.storage_terms import (
+    MAX_EPOCHS,
+    MAX_TERM,
     NOBODY,
     Cancel,
     Market,
@@ -52,8 +53,9 @@ STRUCTS = {
 }
 
 UINT32, UINT64, UINT128 = (st.integers(1, 2**bits - 1) for bits in (32, 63, 128))
+EPOCHS, SECONDS = st.integers(1, MAX_EPOCHS), st.integers(1, MAX_TERM // MAX_EPOCHS)
 CONTRACTS = st.builds(
-    StorageContract, WORDS, UINT64, ADDRESSES, ADDRESSES, ADDRESSES, ADDRESSES, UINT64, UINT32, UINT32,
+    StorageContract, WORDS, UINT64, ADDRESSES, ADDRESSES, ADDRESSES, ADDRESSES, UINT64, EPOCHS, SECONDS,
     UINT128, UINT128, UINT128,
 )  # fmt: skip
 TABLES = st.builds(
@@ -89,18 +91,21 @@ def test_digests_are_those_of_eip_712(message: Signable, chain_id: int, market: 
     assert message.digest(place) == oracle(place, message)
 
 
-KNOWN: dict[str, Signable] = {
-    "StorageContract": contract(),
-    "PriceTable": table(),
-    "Voucher": Voucher(b"\x22" * 32, 7),
-    "Cancel": Cancel(b"\x22" * 32, 7),
+READ: dict[str, Callable[[str], int | bytes | Address]] = {
+    "uint": int,
+    "address": Address.parse,
+    "bytes": lambda text: bytes.fromhex(text[2:]),
 }
+"""How the vectors write a value, by the letters of its Solidity type."""
 
 
 @pytest.mark.parametrize("case", VECTORS["cases"], ids=lambda case: case["type"])
 def test_digests_and_signatures_are_the_known_ones(case: dict[str, Any]) -> None:
     market = Market(case["chainId"], Address.parse(VECTORS["verifyingContract"]))
-    message = KNOWN[case["type"]]
+    kind = next(kind for kind in STRUCTS if kind.__name__ == case["type"])
+    kinds = [member.split(" ")[0].rstrip("0123456789") for member in STRUCTS[kind].split(",")]
+    values = [READ[name](text) for name, text in zip(kinds, case["message"].values(), strict=True)]
+    message = kind(*values)
     digest = message.digest(market)
     assert digest.hex() == case["digest"]
     assert sign(market, message, RENTER).hex() == case["signature"]
@@ -175,19 +180,22 @@ def test_epochs_follow_one_another_from_the_start() -> None:
     terms = contract(epochs=3)
     assert [terms.epoch_at(terms.start + moment) for moment in (-1, 0, 86_399, 86_400, 3 * 86_400)] == [-1, 0, 0, 1, 3]
     assert terms.epoch_start(3) == terms.end
+    assert [terms.provable_at(terms.epoch_start(epoch)) for epoch in (0, 1, 3, 4)] == [None, 0, 2, None]
     assert (terms.blocks, terms.escrow) == (6400, 3000)
 
 
-def test_what_the_struct_cannot_hold_is_refused() -> None:
+def test_terms_that_no_market_opens_are_refused() -> None:
     terms = contract()
     cases: list[tuple[dict[str, Any], str]] = [
         ({"root": b"short"}, "32 bytes"),
         ({"length": 0}, "length"),
         ({"length": 2**64}, "length"),
         ({"epochs": 0}, "epochs"),
+        ({"epochs": 257}, "epochs is 257"),
         ({"epoch_length": 2**32}, "epoch_length"),
-        ({"price_per_epoch": 2**256 - 1}, "escrow"),
-        ({"start": 2**64 - 1}, "end"),
+        ({"epoch_length": 10**8}, "five years"),
+        ({"price_per_epoch": 2**128}, "price_per_epoch"),
+        ({"payee": NOBODY}, "pays nobody"),
         ({"collateral": -1}, "collateral"),
     ]
     for change, text in cases:
