@@ -285,6 +285,11 @@ def _info(number: int, room: int) -> VolumeInfo:
     )  # fmt: skip
 
 
+def test_what_is_free_is_what_the_system_says(disk: Path) -> None:
+    found = os.statvfs(disk)
+    assert 0 < volume_module.disk_free(disk) <= found.f_bfree * found.f_frsize
+
+
 @given(st.lists(st.integers(0, 100), max_size=8), st.integers(1, 100))
 def test_a_shard_goes_where_it_fits_and_most_is_left(rooms: list[int], need: int) -> None:
     chosen = choose([_info(i, room) for i, room in enumerate(rooms)], need)
