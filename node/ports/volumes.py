@@ -109,12 +109,6 @@ def choose(volumes: Iterable[VolumeInfo], need: int) -> VolumeInfo | None:
     return max(fitting, key=lambda volume: (volume.room, volume.id), default=None)
 
 
-def tree_bytes(length: int) -> int:
-    """What the tree of a shard takes at most: two hashes of 32 bytes a block of 16 KiB (BEP 52), rounded up."""
-    blocks = max(1, -(-length // 16384))
-    return 64 * (1 << (blocks - 1).bit_length())
-
-
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a shard lies: `folder / name` is the file, `tree` its hash tree."""

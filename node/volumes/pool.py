@@ -25,8 +25,8 @@ from node.ports.volumes import (
     VolumeFaultError,
     VolumeInfo,
     choose,
-    tree_bytes,
 )
+from node.storage.merkle import TreeLayout
 from node.volumes.files import read_small, write_whole
 from node.volumes.volume import Marker, Volume, disk_free, read_marker
 
@@ -192,7 +192,7 @@ class DiskVolumes:
                     raise VolumeFaultError(f"shard {root.hex()[:12]} has {place.length} bytes, not {length}")
                 return place
             infos = await self.volumes()
-            need = length + tree_bytes(length)
+            need = length + TreeLayout(length).size
             chosen = choose(infos, need)
             if chosen is None:
                 most = max((info.room for info in infos), default=0)

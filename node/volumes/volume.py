@@ -27,8 +27,8 @@ from node.ports.volumes import (
     VolumeFaultError,
     VolumeInfo,
     VolumeState,
-    tree_bytes,
 )
+from node.storage.merkle import TreeLayout
 from node.volumes.files import read_range, read_small, sync_file, sync_folder, write_whole
 
 MARKER = "bttnode-volume.json"
@@ -47,7 +47,7 @@ class _Shard:
 
     @property
     def need(self) -> int:
-        return self.length + tree_bytes(self.length)
+        return self.length + TreeLayout(self.length).size
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ from node.ports.volumes import (
     VolumeInfo,
     VolumeState,
     choose,
-    tree_bytes,
 )
+from node.storage.merkle import TreeLayout
 from node.volumes import volume as volume_module
 from node.volumes.volume import MARKER
 from tests.unit.volumes.kit import MIB, fill, names, open_volumes, plug_in, root_of, unplug
@@ -52,7 +52,7 @@ async def test_what_is_promised_and_what_is_kept_survive_a_restart(home: Path, d
     again = open_volumes(home)
     after = (await again.volumes())[0]
     assert after == before
-    assert (after.used, after.reserved) == (3 * MIB + tree_bytes(3 * MIB), 5 * MIB + tree_bytes(5 * MIB))
+    assert (after.used, after.reserved) == (3 * MIB + TreeLayout(3 * MIB).size, 5 * MIB + TreeLayout(5 * MIB).size)
     assert await again.place(root_of(1)) == promised
     assert (await again.place(root_of(2))).whole
 
@@ -295,13 +295,3 @@ def test_a_shard_goes_where_it_fits_and_most_is_left(rooms: list[int], need: int
     chosen = choose([_info(i, room) for i, room in enumerate(rooms)], need)
     fitting = [room for room in rooms if room >= need]
     assert (chosen.room if chosen else None) == max(fitting, default=None)
-
-
-def test_a_tree_never_needs_more_than_is_set_aside() -> None:
-    for length in (1, 16384, 16385, 5 * 16384, MIB + 1, 1 << 35):
-        blocks = -(-length // 16384)
-        nodes = 0
-        width = 1 << (blocks - 1).bit_length()
-        while width:
-            nodes, width = nodes + width, width // 2
-        assert nodes * 32 <= tree_bytes(length)
