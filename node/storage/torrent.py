@@ -1,8 +1,9 @@
 """The torrent of a shard (BEP 52): a function of its root and length, so that nobody has to send it.
 
-Renter, host and whoever repairs later make the same info dictionary by themselves. A host that was given root and length
-needs no metadata, and what the swarm sends can be nothing else: it has the root. A shard's name is its root in hex, so that shards can share a folder. The torrent is private
-(BEP 27): the peers of a shard are the parties to a contract, who find each other by themselves, and nobody else.
+Renter, host and whoever repairs later make the same info dictionary by themselves. A host that was given root and
+length needs no metadata, and what the swarm sends can be nothing else: it has the root. A shard's name is its root in
+hex, so that shards can share a folder. The torrent is private (BEP 27): the peers of a shard are the parties to a
+contract, who find each other by themselves, and nobody else.
 
 Piece length: the smallest power of two that makes at most 2,048 pieces, within 16 KiB and 1 MiB. Small pieces pass
 their hash soon, and so are paid soon: a piece above a newcomer's credit of 1 MiB could not be.
