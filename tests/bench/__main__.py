@@ -15,6 +15,7 @@ BENCHMARKS = {
     "paid-vs-unpaid": "a paid download against an unpaid one, 1 GiB",
     "cheques": "cheques per second: signed, durable, verified, durable",
     "priority": "shares of two payers and two free peers on a capped seeder, against the auction",
+    "storage": "files into shards and back, and proofs, against the slowest part alone",
     "chain": "both devnets: transactions and calls per second, gas and energy per cheque",
 }
 
