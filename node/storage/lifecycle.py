@@ -5,10 +5,10 @@
     active ── exit ─→ exiting ── complete ─→ completed
     offered, signed ── lapse ─→ lapsed;  before the start: call off ─→ cancelled
 
-Until `open` nobody is bound. From then on escrow and collateral are locked in the market, and every state has a way out
-that needs only one side and time, so that no money can be stuck (a test walks them all). What the chain says is an event
-when it is final. Renewal is a contract of its own, from `offered`, that starts when this one ends; a hand-over cancels
-one and opens another.
+Until `open` nobody is bound. From then on escrow and collateral are locked in the market, and every state has a way
+out that needs only one side and time, so that no money can be stuck (a test walks them all). What the chain says is an
+event when it is final. Renewal is a contract of its own, from `offered`, that starts when this one ends; a hand-over
+cancels one and opens another.
 
 The table is data: `step` looks it up. An event that it does not list is a bug of the caller, not a fault of the peer.
 """

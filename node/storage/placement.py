@@ -1,15 +1,15 @@
 """Placement: which hosts get the shards, and why the others do not.
 
 Shards of one object must not fail together, so no two go to one owner or one network (a /24 of IPv4, a /48 of IPv6):
-what one person, disk or line takes away is one shard. Identities are cheap and networks are not, and with both counted a
-host gains nothing by appearing as many.
+what one person, disk or line takes away is one shard. Identities are cheap and networks are not, and with both counted
+a host gains nothing by appearing as many.
 
 First, whoever cannot take a shard is refused, with the reason. Among the others, think of each host as an edge between
-its owner and its network: a permitted choice is a matching, and the best is the cheapest matching of the size wanted. It
-is found exactly, by successive shortest augmenting paths (Edmonds and Karp 1972): choosing greedily could run out of hosts
-where a choice exists. A host's cost is its price divided by its score, so one that is known to be half as good must cost
-less than half. The same input gives the same choice; equal costs are ordered by a hash with the object's id, so that they
-share the load instead of the lowest address getting it all.
+its owner and its network: a permitted choice is a matching, and the best is the cheapest matching of the size wanted.
+It is found exactly, by successive shortest augmenting paths (Edmonds and Karp 1972): choosing greedily could run out
+of hosts where a choice exists. A host's cost is its price divided by its score, so one that is known to be half as
+good must cost less than half. The same input gives the same choice; equal costs are ordered by a hash with the
+object's id, so that they share the load instead of the lowest address getting it all.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ class Candidate:
 class Request:
     """What is to be placed: `shards` hosts for `length` bytes each, over `seconds`.
 
-    `max_price`: units per GiB and day, the most the user pays; `id`: 32 bytes, the object's; `owners`, `networks`: where its
-    other shards are.
+    `max_price`: units per GiB and day, the most the user pays; `id`: 32 bytes, the object's; `owners`, `networks`:
+    where its other shards are.
     """
 
     id: bytes
@@ -178,8 +178,8 @@ def _augment(
 ) -> list[int] | None:
     """The edges to add for one more, at least extra cost: Bellman–Ford over alternating paths.
 
-    A path starts at a free owner, takes an edge to a network; if that is taken, its edge is given back, which frees that
-    one's owner, and so on to a free network. `distance`: the least extra cost at which an owner can be freed.
+    A path starts at a free owner, takes an edge to a network; if that is taken, its edge is given back, which frees
+    that one's owner, and so on to a free network. `distance`: the least extra cost at which an owner can be freed.
     """
     distance = {edges[place][0]: 0 for place in usable if edges[place][0] not in by_owner}
     came: dict[bytes, int] = {}
