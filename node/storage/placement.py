@@ -26,7 +26,7 @@ from wallet.address import Address
 MAX_SCORE = 1000
 NEUTRAL = 500
 """A stranger's score."""
-MAX_CANDIDATES = 5000
+MAX_CANDIDATES = 2000
 """More are not looked at: the choice is as good, and its time stays bounded."""
 _COST_SCALE = 2**20
 """So that dividing by the score does not level small prices."""
@@ -81,7 +81,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """The choice, cheapest first. `refused`: host → one line, for everyone else; `missing`: hosts that were not found."""
+    """The choice, cheapest first. `refused`: host → one line, for all others; `missing`: hosts that were not found."""
 
     chosen: tuple[Candidate, ...]
     refused: Mapping[Address, str]
@@ -183,13 +183,13 @@ def _augment(
     """
     distance = {edges[place][0]: 0 for place in usable if edges[place][0] not in by_owner}
     came: dict[bytes, int] = {}
+    contested = [(place, by_network[edges[place][1]]) for place in usable if edges[place][1] in by_network]
     changed = True
     while changed:
         changed = False
-        for place in usable:
-            owner, network = edges[place]
-            taken = by_network.get(network)
-            if owner not in distance or taken is None or taken == place:
+        for place, taken in contested:
+            owner = edges[place][0]
+            if owner not in distance or taken == place:
                 continue
             freed, extra = edges[taken][0], distance[owner] + costs[place] - costs[taken]
             if freed not in distance or extra < distance[freed]:
