@@ -30,10 +30,10 @@ from wallet.storage_terms import verify as verify_signature
 
 CHALLENGE_TYPE = keccak256(b"AuditChallenge(bytes32 id,bytes32 nonce,bytes32 indices,uint64 issued,uint64 deadline)")
 ANSWER_TYPE = keccak256(b"AuditAnswer(bytes32 challenge,bytes32 proofs)")
-MAX_SAMPLE = 512
-"""Blocks of one challenge: an answer of about 8 MiB."""
+MAX_SAMPLE = 64
+"""Blocks of one challenge: an answer of a bit more than 1 MiB. Larger samples are several challenges."""
 ANSWER_SECONDS = 120
-"""Time a host has: a few seeks per block on a busy disk, and 8 MiB on a slow line."""
+"""Time a host has: a few seeks per block on a busy disk, and 1 MiB on a slow line."""
 MAX_TIME = 2**63 - 1
 PER_MILLE = 1000
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.bencode import decode, encode
-from node.storage.audit import Answer, Challenge, Proof, Verdict
+from node.storage.audit import MAX_SAMPLE, Answer, Challenge, Proof, Verdict
 from node.storage.errors import EvidenceError
 from node.storage.evidence import MAX_BYTES, Evidence, check
 from node.storage.merkle import BLOCK
@@ -140,9 +140,9 @@ def test_the_largest_audit_fits_its_bound() -> None:
     proof = Proof(bytes(BLOCK), (bytes(32),) * 36)
     largest = replace(
         BUNDLES["passed"],
-        challenge=replace(CHALLENGE, indices=tuple(range(2**36 - 512, 2**36))),
-        answer=Answer(bytes(32), (proof,) * 512),
+        challenge=replace(CHALLENGE, indices=tuple(range(2**36 - MAX_SAMPLE, 2**36))),
+        answer=Answer(bytes(32), (proof,) * MAX_SAMPLE),
     )
     data = largest.encode()
     assert len(data) <= MAX_BYTES
-    assert len(Evidence.decode(data).challenge.indices) == 512
+    assert len(Evidence.decode(data).challenge.indices) == MAX_SAMPLE
