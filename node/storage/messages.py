@@ -1,0 +1,261 @@
+"""What renter, host and auditor say to each other: the bodies of the storage calls between nodes, version 1.
+
+| call        | body                | answer      | from → to                        |
+|-------------|---------------------|-------------|----------------------------------|
+| `terms`     | none                | `Quote`     | renter → host                    |
+| `propose`   | `Proposal`          | `Consent`   | renter → host                    |
+| `challenge` | `ChallengeCall`     | `AnswerBody`| renter or auditor → host         |
+| `voucher`   | `VoucherCall`       | none        | renter or auditor → host         |
+| `cancel`    | `CancelCall`        | `Consent`   | either side → the other          |
+
+A body is a JSON object. Numbers that a float holds exactly (sizes, times, indices) are numbers; amounts, chain ids and
+nonces of contracts are decimal strings; short bytes are 0x and hex digits, long ones base64. Unknown keys are ignored,
+so that later versions can add some; a known key must be there and have its type and range, or the message is refused.
+Reading checks form and bounds only: who signed, and whether to agree, is for `terms`, `audit` and
+`wallet.storage_terms`.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Self
+
+from node.storage.audit import MAX_SAMPLE, Challenge, Proof
+from node.storage.errors import EvidenceError, MessageError
+from node.storage.merkle import BLOCK, NODE, PADDING
+from node.storage.terms import PriceTable
+from wallet.address import Address
+from wallet.amount import MAX_AMOUNT
+from wallet.errors import WalletError
+from wallet.keys import SIGNATURE_BYTES
+from wallet.storage_terms import Cancel, Market, StorageContract, Voucher
+
+MAX_NUMBER = 2**53 - 1
+"""What every JSON reader keeps exactly."""
+MAX_PEERS = 8
+MAX_PEER = 80
+CONTRACT_BYTES = 384
+
+Body = dict[str, Any]
+
+_HEX = re.compile(r"0x(?:[0-9a-f]{2})*\Z")
+_DECIMAL = re.compile(r"(?:0|[1-9][0-9]{0,77})\Z")
+_PEER = re.compile(r"(?:[0-9.]{7,15}|\[[0-9a-f:.]{2,45}\]):[1-9][0-9]{0,4}\Z")
+
+
+class Field(NamedTuple):
+    """How one value is written to JSON and read back; `read` raises `ValueError` or a subclass."""
+
+    write: Callable[[Any], Any]
+    read: Callable[[Any], Any]
+
+
+def _hex(size: int) -> Field:
+    def read(value: Any) -> bytes:
+        if not isinstance(value, str) or len(value) != 2 + 2 * size or not _HEX.match(value):
+            raise ValueError(f"wanted 0x and {2 * size} hex digits")
+        return bytes.fromhex(value[2:])
+
+    return Field(lambda data: "0x" + data.hex(), read)
+
+
+def _base64(most: int) -> Field:
+    def read(value: Any) -> bytes:
+        if not isinstance(value, str) or len(value) > -(-most // 3) * 4:
+            raise ValueError(f"wanted base64 of at most {most} bytes")
+        data = b64decode(value.encode("ascii", "replace"), validate=True)
+        if len(data) > most or b64encode(data).decode() != value:
+            raise ValueError("not canonical base64")
+        return data
+
+    return Field(lambda data: b64encode(data).decode(), read)
+
+
+def _number(most: int = MAX_NUMBER, least: int = 0) -> Field:
+    def read(value: Any) -> int:
+        if type(value) is not int or not least <= value <= most:
+            raise ValueError(f"wanted a whole number, {least} to {most}")
+        return value
+
+    return Field(lambda number: number, read)
+
+
+def _read_decimal(value: Any) -> int:
+    if not isinstance(value, str) or not _DECIMAL.match(value) or int(value) > MAX_AMOUNT:
+        raise ValueError("wanted a string of decimal digits, up to 256 bits")
+    return int(value)
+
+
+def _read_peer(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > MAX_PEER or not _PEER.match(value):
+        raise ValueError("wanted an IP address and port, such as 192.0.2.1:6881")
+    return value
+
+
+def _list(item: Field, most: int, least: int = 0) -> Field:
+    def read(value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list) or not least <= len(value) <= most:
+            raise ValueError(f"wanted a list of {least} to {most}")
+        return tuple(item.read(each) for each in value)
+
+    return Field(lambda values: [item.write(each) for each in values], read)
+
+
+def _optional(item: Field) -> Field:
+    return Field(
+        lambda value: None if value is None else item.write(value),
+        lambda value: None if value is None else item.read(value),
+    )
+
+
+def _record(kind: Callable[..., Any], fields: Mapping[str, Field]) -> Field:
+    def read(value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise ValueError("wanted an object")  # noqa: TRY004 # one kind of error for all that is not the form
+        return kind(**{name: _named(name, field, value) for name, field in fields.items()})
+
+    return Field(lambda record: {name: field.write(getattr(record, name)) for name, field in fields.items()}, read)
+
+
+def _named(name: str, field: Field, body: Mapping[str, Any]) -> Any:
+    try:
+        return field.read(body.get(name))
+    except ValueError as error:
+        raise MessageError(f"{name}: {error}") from None
+
+
+_WORD, _SIGNATURE = _hex(32), _hex(SIGNATURE_BYTES)
+_ADDRESS = Field(lambda address: "0x" + address.raw.hex(), lambda value: Address(_hex(20).read(value)))
+_AMOUNT = Field(str, _read_decimal)
+_MARKET = _record(Market, {"chain_id": _AMOUNT, "contract": _ADDRESS})
+_TERMS = Field(
+    lambda contract: _hex(CONTRACT_BYTES).write(contract.pack()),
+    lambda value: StorageContract.unpack(_hex(CONTRACT_BYTES).read(value)),
+)
+_TABLE = _record(
+    PriceTable,
+    {
+        "host": _ADDRESS,
+        "payee": _ADDRESS,
+        "storage_price": _AMOUNT,
+        "upload_price": _AMOUNT,
+        "download_price": _AMOUNT,
+        "collateral_percent": _number(),
+        "epoch_length": _number(),
+        "min_epochs": _number(),
+        "max_epochs": _number(),
+        "free": _number(),
+        "until": _number(),
+    },
+)
+_CHALLENGE = _record(
+    Challenge,
+    {
+        "id": _WORD,
+        "nonce": _WORD,
+        "indices": _list(_number(), MAX_SAMPLE, 1),
+        "issued": _number(),
+        "deadline": _number(),
+    },
+)
+_PROOF = _record(Proof, {"block": _base64(BLOCK), "path": _list(_hex(NODE), len(PADDING) - 1)})
+_CLAIM = {"id": _WORD, "through_epoch": _number(2**32 - 1)}
+
+
+class _Message:
+    """A dataclass whose `FIELDS` say how it is written and read."""
+
+    FIELDS: ClassVar[Mapping[str, Field]]
+    __slots__ = ()
+
+    def body(self) -> Body:
+        """The JSON object to send."""
+        return {name: field.write(getattr(self, name)) for name, field in self.FIELDS.items()}
+
+    @classmethod
+    def parse(cls, body: Any) -> Self:
+        """Raises `MessageError`, and nothing else, for any JSON value."""
+        try:
+            message: Self = _record(cls, cls.FIELDS).read(body)
+        except (MessageError, EvidenceError, WalletError, ValueError) as error:
+            raise MessageError(f"{cls.__name__}: {error}") from error
+        return message
+
+
+@dataclass(frozen=True, slots=True)
+class Quote(_Message):
+    """A host's price table for one market, with its signature."""
+
+    FIELDS: ClassVar = {"market": _MARKET, "table": _TABLE, "signature": _SIGNATURE}
+    market: Market
+    table: PriceTable
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal(_Message):
+    """A contract that the renter signed, and where to fetch the shard.
+
+    `peers`: "IP:port" of the renter's engine, or of hosts that have the shard; `renews`: the id of the contract on the
+    same root that this one follows.
+    """
+
+    FIELDS: ClassVar = {
+        "market": _MARKET,
+        "contract": _TERMS,
+        "signature": _SIGNATURE,
+        "peers": _list(Field(str, _read_peer), MAX_PEERS),
+        "renews": _optional(_WORD),
+    }
+    market: Market
+    contract: StorageContract
+    signature: bytes
+    peers: tuple[str, ...]
+    renews: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Consent(_Message):
+    """The other side's signature over the same contract or cancellation."""
+
+    FIELDS: ClassVar = {"signature": _SIGNATURE}
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeCall(_Message):
+    """An audit's challenge with its signature."""
+
+    FIELDS: ClassVar = {"challenge": _CHALLENGE, "signature": _SIGNATURE}
+    challenge: Challenge
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerBody(_Message):
+    """Blocks and paths in the order of the challenge's indices, with the host's signature."""
+
+    FIELDS: ClassVar = {"proofs": _list(_PROOF, MAX_SAMPLE), "signature": _SIGNATURE}
+    proofs: tuple[Proof, ...]
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class VoucherCall(_Message):
+    """A voucher with its signature."""
+
+    FIELDS: ClassVar = {"voucher": _record(Voucher, _CLAIM), "signature": _SIGNATURE}
+    voucher: Voucher
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CancelCall(_Message):
+    """A cancellation that one side has signed."""
+
+    FIELDS: ClassVar = {"cancel": _record(Cancel, _CLAIM), "signature": _SIGNATURE}
+    cancel: Cancel
+    signature: bytes
