@@ -98,9 +98,7 @@ TRANSITIONS = MappingProxyType(
 )
 
 ENDS = frozenset(state for state, events in TRANSITIONS.items() if not events)
-LOCKED = frozenset(
-    (State.UPLOADING, State.ACTIVE, State.CHALLENGED, State.EXITING, State.EXITING_CHALLENGED)
-)  # fmt: skip
+LOCKED = frozenset((State.UPLOADING, State.ACTIVE, State.CHALLENGED, State.EXITING, State.EXITING_CHALLENGED))
 """States in which the market holds money of the contract."""
 
 

@@ -179,7 +179,9 @@ class TreeHasher:
         return self._rise(leaves)
 
     def finish(self) -> list[Write]:
-        """Hash the last block and pad. Raises `ShardError` when bytes are missing, or there were none."""
+        """Hash the last block and pad, once. Raises `ShardError` when bytes are missing, or there were none."""
+        if self._root is not None:
+            raise ValueError("the tree is finished")
         if not self._length or (self._layout is not None and self._length != self._layout.length):
             raise ShardError("fewer bytes than the shard should have")
         depth = depth_of(block_count(self._length))

@@ -20,7 +20,7 @@ from hashlib import sha256
 from ipaddress import ip_address
 
 from node.storage.errors import TermsError
-from node.storage.terms import PriceTable, price_per_epoch
+from node.storage.terms import DAY, PriceTable, epochs_for, price_per_epoch
 from wallet.address import Address
 
 MAX_SCORE = 1000
@@ -118,7 +118,7 @@ def _refusal(request: Request, candidate: Candidate, now: int) -> str | None:
         table.validate(now)
     except TermsError as error:
         return str(error)
-    epochs = -(-request.seconds // table.epoch_length)
+    epochs = epochs_for(request.seconds, table.epoch_length)
     reasons = (
         (table.storage_price > request.max_price, f"asks {table.storage_price} per GiB and day: too dear"),
         (table.free < request.length, f"has {table.free} bytes free, and {request.length} are needed"),
@@ -133,7 +133,7 @@ def _refusal(request: Request, candidate: Candidate, now: int) -> str | None:
 
 def _cost(request: Request, candidate: Candidate) -> int:
     """What a day costs, weighed by the score: rounded up, at least 1."""
-    price = price_per_epoch(request.length, candidate.table.storage_price, 86_400)
+    price = price_per_epoch(request.length, candidate.table.storage_price, DAY)
     return 1 + price * _COST_SCALE * MAX_SCORE // max(1, candidate.score)
 
 

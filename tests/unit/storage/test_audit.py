@@ -116,6 +116,25 @@ def test_a_signed_answer_with_anything_else_is_wrong(fault: str) -> None:
     assert finding.verdict is Verdict.WRONG
 
 
+def test_a_host_that_kept_only_hashes_cannot_answer() -> None:
+    """The old attack: keep the tree (or a midstate of the hash) instead of the data, and answer from it."""
+    asked = challenge(indices=(3,))
+    path = KEPT.answer(asked).proofs[0].path
+    leaf = KEPT.tree[3 * 32 : 4 * 32]
+    for made_up in (leaf, leaf + NONCE, bytes(BLOCK)):
+        answer = Answer(asked.digest(MARKET), (Proof(made_up, path),))
+        finding = judge(MARKET, KEPT.contract, asked, answer, sign(MARKET, answer, HOST), NOW)
+        assert finding.verdict is Verdict.WRONG
+
+
+def test_a_host_cannot_answer_from_another_contracts_shard() -> None:
+    asked = challenge(indices=(0,))
+    other = Kept(6 * BLOCK)  # it begins with the same bytes
+    answer = Answer(asked.digest(MARKET), (other.proof(0),))
+    finding = judge(MARKET, KEPT.contract, asked, answer, sign(MARKET, answer, HOST), NOW)
+    assert finding.verdict is Verdict.WRONG
+
+
 def test_no_late_unsigned_or_replayed_answer_passes() -> None:
     asked = challenge()
     answer = KEPT.answer(asked)
