@@ -8,8 +8,9 @@ paid. Like cheques, vouchers are cumulative: only the highest counts, and losing
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import Protocol
+from typing import Any, Protocol
 
 from wallet.address import Address
 from wallet.amount import MAX_AMOUNT
@@ -19,6 +20,8 @@ from wallet.keys import PrivateKey, keccak256, recover
 
 MARKET_NAME, MARKET_VERSION = "bttnode StorageMarket", "1"
 BLOCK = 16 * 1024
+MAX_LENGTH = 2**50
+"""Of one shard: 1 PiB, 36 levels of hashes. Bounds the work of whoever was given a length."""
 NOBODY = Address(bytes(20))
 """As auditor: only the renter may sign vouchers and open challenges."""
 
@@ -78,7 +81,8 @@ class StorageContract:
 
     `root`: BEP 52 root of the shard; `length`: its bytes; `payee` gets the host's money; `auditor` may vouch and
     challenge besides the renter; `start`: Unix seconds; `epoch_length`: seconds; `price_per_epoch` and `collateral`:
-    token units; `nonce` tells equal terms apart. Raises `ChequeError` for terms that no market opens.
+    token units; `nonce` tells equal terms apart. Raises `ChequeError` for terms that no market opens,
+    and for a shard of more than 1 PiB.
     """
 
     root: bytes
@@ -98,7 +102,7 @@ class StorageContract:
         if len(self.root) != _WORD:
             raise ChequeError(f"storage contract: a root has 32 bytes, not {len(self.root)}")
         for name, least, most in (
-            ("length", 1, _UINT64),
+            ("length", 1, MAX_LENGTH),
             ("start", 0, _UINT64),
             ("epochs", 1, MAX_EPOCHS),
             ("epoch_length", 1, _UINT32),
@@ -152,15 +156,9 @@ class StorageContract:
         """Raises `ChequeError` unless these are the words of a possible contract."""
         if len(data) != len(_CONTRACT_FIELDS) * _WORD:
             raise ChequeError(f"a packed storage contract has {len(_CONTRACT_FIELDS) * _WORD} bytes, not {len(data)}")
-        values: dict[str, bytes | int | Address] = {}
-        for place, (name, kind) in enumerate(_CONTRACT_FIELDS.items()):
-            raw = data[place * _WORD : (place + 1) * _WORD]
-            if kind == "Address" and any(raw[:12]):
-                raise ChequeError(f"storage contract: {name} is not an address")
-            values[name] = (
-                raw if kind == "bytes" else Address(raw[12:]) if kind == "Address" else int.from_bytes(raw, "big")
-            )
-        return cls(**values)  # type: ignore[arg-type] # built by the fields' own types
+        words = (data[at : at + _WORD] for at in range(0, len(data), _WORD))
+        values = {name: _READ[kind](raw) for (name, kind), raw in zip(_CONTRACT_FIELDS.items(), words, strict=True)}
+        return cls(**values)
 
     def digest(self, market: Market) -> bytes:
         """The contract's id, and what renter and host sign."""
@@ -169,6 +167,19 @@ class StorageContract:
 
 _CONTRACT_FIELDS = {item.name: str(item.type) for item in fields(StorageContract)}
 """Name → annotation, in the struct's order."""
+
+
+def _read_address(raw: bytes) -> Address:
+    if any(raw[:12]):
+        raise ChequeError("storage contract: an address is longer than 20 bytes")
+    return Address(raw[12:])
+
+
+_READ: dict[str, Callable[[bytes], Any]] = {
+    "bytes": bytes,
+    "int": lambda raw: int.from_bytes(raw, "big"),
+    "Address": _read_address,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,11 +26,10 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from node.storage.errors import ShardError
+from wallet.storage_terms import BLOCK as BLOCK
+from wallet.storage_terms import MAX_LENGTH as MAX_LENGTH
 
-BLOCK = 16 * 1024
 NODE = 32
-MAX_LENGTH = 2**50
-"""Of one shard: 1 PiB, 36 levels. Bounds the work of a decoder that was given a length."""
 
 
 class Span(NamedTuple):

@@ -62,7 +62,10 @@ class PriceTable:
     until: int
 
     def digest(self, market: Market) -> bytes:
-        """What the host signs. Call after `validate`: values out of range raise `OverflowError`."""
+        """What the host signs, and announces in `HostRegistry` as the table in force.
+
+        Call after `validate`: values out of range raise `OverflowError`.
+        """
         fields: tuple[int | Address, ...] = (
             self.host, self.payee, self.storage_price, self.upload_price, self.download_price, self.collateral_percent,
             self.epoch_length, self.min_epochs, self.max_epochs, self.free, self.until,

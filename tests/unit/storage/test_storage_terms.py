@@ -30,6 +30,7 @@ from wallet.errors import BadSignatureError, ChequeError, StaleChequeError
 from wallet.keys import keccak256
 from wallet.storage_terms import (
     MAX_EPOCHS,
+    MAX_LENGTH,
     MAX_TERM,
     NOBODY,
     Cancel,
@@ -53,9 +54,10 @@ STRUCTS = {
 }
 
 UINT32, UINT64, UINT128 = (st.integers(1, 2**bits - 1) for bits in (32, 63, 128))
+LENGTHS = st.integers(1, MAX_LENGTH)
 EPOCHS, SECONDS = st.integers(1, MAX_EPOCHS), st.integers(1, MAX_TERM // MAX_EPOCHS)
 CONTRACTS = st.builds(
-    StorageContract, WORDS, UINT64, ADDRESSES, ADDRESSES, ADDRESSES, ADDRESSES, UINT64, EPOCHS, SECONDS,
+    StorageContract, WORDS, LENGTHS, ADDRESSES, ADDRESSES, ADDRESSES, ADDRESSES, UINT64, EPOCHS, SECONDS,
     UINT128, UINT128, UINT128,
 )  # fmt: skip
 TABLES = st.builds(
@@ -189,7 +191,7 @@ def test_terms_that_no_market_opens_are_refused() -> None:
     cases: list[tuple[dict[str, Any], str]] = [
         ({"root": b"short"}, "32 bytes"),
         ({"length": 0}, "length"),
-        ({"length": 2**64}, "length"),
+        ({"length": 2**50 + 1}, "length"),
         ({"epochs": 0}, "epochs"),
         ({"epochs": 257}, "epochs is 257"),
         ({"epoch_length": 2**32}, "epoch_length"),
