@@ -74,6 +74,31 @@ def _fragment_length(length: int, k: int) -> int:
     return -(-length // (k * ALIGN)) * ALIGN
 
 
+class Striper:
+    """Cuts a stream of any pieces into stripes of k MiB and a shorter last one. Memory: one stripe."""
+
+    def __init__(self, k: int) -> None:
+        self._size = k * FRAGMENT
+        self._held = bytearray()
+
+    def update(self, data: Buffer) -> list[bytearray]:
+        """The stripes that these bytes complete."""
+        view = memoryview(data)
+        stripes = []
+        while view:
+            take = self._size - len(self._held)
+            self._held += view[:take]
+            view = view[take:]
+            if len(self._held) == self._size:
+                stripes.append(self._held)
+                self._held = bytearray()
+        return stripes
+
+    def finish(self) -> bytearray | None:
+        """The last stripe, if it is not a full one that `update` gave."""
+        return self._held or None
+
+
 class Code:
     """One (k, n) code. Raises `ValueError` unless 1 ≤ k < n ≤ 255. Holds one stripe of memory while it works."""
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from node.storage.erasure import ALIGN, FRAGMENT, MAX_OBJECT, Code, StripeLayout
+from node.storage.erasure import ALIGN, FRAGMENT, MAX_OBJECT, Code, StripeLayout, Striper
 from node.storage.errors import ShardError
 from tests.unit.storage import field
 
@@ -87,6 +87,21 @@ def test_stripes_cover_the_object_and_fragments_the_shard(k: int, length: int) -
         assert (start + size == length) == last
         assert (place + fragment == layout.shard_length) == last
     assert bool(layout.stripes) == bool(length) == bool(layout.shard_length)
+
+
+@pytest.mark.parametrize("length", [0, 1, 2 * FRAGMENT - 1, 2 * FRAGMENT, 2 * FRAGMENT + 1, 5 * FRAGMENT])
+@pytest.mark.parametrize("piece", [99_991, 2 * FRAGMENT, 5 * FRAGMENT])
+def test_a_stream_is_cut_where_the_layout_says(length: int, piece: int) -> None:
+    data = noise(2**16) * 80
+    striper = Striper(2)
+    stripes = [
+        stripe for at in range(0, length, piece) for stripe in striper.update(data[at : min(length, at + piece)])
+    ]
+    last = striper.finish()
+    stripes += [] if last is None else [last]
+    layout = StripeLayout(2, length)
+    cuts = [layout.stripe(index) for index in range(layout.stripes)]
+    assert stripes == [data[start : start + size] for start, size in cuts]
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 1), (3, 3), (4, 3), (255, 255), (100, 256), (-1, 5)])

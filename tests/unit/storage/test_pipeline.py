@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from node.storage.erasure import Code, StripeLayout
+from node.storage.erasure import Code, StripeLayout, Striper
 from node.storage.errors import SealError
 from node.storage.merkle import TreeHasher, root_of
 from node.storage.sealing import Opener, Sealer, SealLayout, SegmentSeal
@@ -33,12 +33,14 @@ def opened(data: Iterator[bytes], key: bytes | None) -> bytes:
 
 def shards_of(data: bytes, code: Code) -> tuple[list[bytes], list[bytes]]:
     """Shards and their roots, stripe by stripe."""
-    layout = StripeLayout(code.k, len(data))
     shards = [bytearray() for _ in range(code.n)]
     hashers = [TreeHasher() for _ in range(code.n)]
-    for index in range(layout.stripes):
-        start, length = layout.stripe(index)
-        for shard, hasher, fragment in zip(shards, hashers, code.encode(data[start : start + length]), strict=True):
+    striper = Striper(code.k)
+    pieces = (data[at : at + 700_000] for at in range(0, len(data), 700_000))
+    stripes = [stripe for piece in pieces for stripe in striper.update(piece)]
+    last = striper.finish()
+    for stripe in stripes if last is None else [*stripes, last]:
+        for shard, hasher, fragment in zip(shards, hashers, code.encode(stripe), strict=True):
             shard += fragment
             hasher.update(fragment)
     for hasher in hashers:
