@@ -20,7 +20,7 @@ from enum import StrEnum
 from hashlib import sha256
 
 from node.storage.errors import EvidenceError
-from node.storage.merkle import BLOCK, NODE, PADDING, depth_of, verify
+from node.storage.merkle import BLOCK, NODE, PADDING, depth_of, holds
 from wallet.amount import cost
 from wallet.digests import typed_digest, word
 from wallet.errors import BadSignatureError
@@ -201,6 +201,6 @@ def _wrong(contract: StorageContract, challenge: Challenge, answer: Answer) -> s
     if len(answer.proofs) != len(challenge.indices):
         return f"{len(answer.proofs)} proofs for {len(challenge.indices)} blocks"
     for index, proof in zip(challenge.indices, answer.proofs, strict=True):
-        if not verify(contract.root, contract.blocks, index, proof.block, proof.path):
+        if not holds(contract.root, contract.length, index, proof.block, proof.path):
             return f"block {index} is not the contract's"
     return None

@@ -229,10 +229,7 @@ def root_of(data: bytes) -> bytes:
 
 
 def verify(root: bytes, blocks: int, index: int, block: bytes, path: Sequence[bytes]) -> bool:
-    """Whether `block` is block `index` of the file of `blocks` blocks with this root. Never raises on hostile input.
-
-    The hash binds the block's length: no shorter or longer bytes pass, so only the contract's bound is checked.
-    """
+    """Whether `block` is block `index` of a tree of `blocks` leaves with this root. Never raises on hostile input."""
     if not 0 <= index < blocks or not 1 <= len(block) <= BLOCK or len(path) != depth_of(blocks):
         return False
     node = sha256(block).digest()
@@ -242,3 +239,12 @@ def verify(root: bytes, blocks: int, index: int, block: bytes, path: Sequence[by
         node = _parent(sibling, node) if index & 1 else _parent(node, sibling)
         index >>= 1
     return node == root
+
+
+def holds(root: bytes, length: int, index: int, block: bytes, path: Sequence[bytes]) -> bool:
+    """`verify` for a file of `length` bytes, as the market contract does it: the block must also have its size there.
+
+    A tree over blocks of odd sizes would otherwise pass here and fail on chain.
+    """
+    size = min(BLOCK, length - index * BLOCK)
+    return len(block) == size and verify(root, -(-length // BLOCK), index, block, path)

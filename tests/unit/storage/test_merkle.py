@@ -21,6 +21,7 @@ from node.storage.merkle import (
     TreeHasher,
     TreeLayout,
     block_count,
+    holds,
     root_of,
     verify,
 )
@@ -76,7 +77,7 @@ def test_root_and_piece_layer_are_those_our_engine_makes(length: int, tmp_path: 
         assert meta[b"piece layers"] == {root: stored[offset : offset + size]}
 
 
-@given(LENGTHS, st.integers(1, 3 * BLOCK), st.data())
+@given(LENGTHS, st.integers(999, 3 * BLOCK), st.data())
 def test_every_block_is_proved_by_the_reads_its_layout_names(length: int, piece: int, data: st.DataObject) -> None:
     shard = bytes_of("shard", length)
     root, stored = tree_file(shard, piece)
@@ -85,6 +86,7 @@ def test_every_block_is_proved_by_the_reads_its_layout_names(length: int, piece:
     index = data.draw(st.integers(0, layout.blocks - 1))
     block, path = proof(shard, stored, index)
     assert verify(root, layout.blocks, index, block, path)
+    assert holds(root, length, index, block, path)
 
 
 @given(LENGTHS, st.data())
@@ -121,6 +123,14 @@ def test_hostile_proofs_are_false_and_nothing_else(
     root: bytes, blocks: int, index: int, block: bytes, path: list[bytes]
 ) -> None:
     assert verify(root, blocks, index, block, path) is False
+    assert holds(root, blocks, index, block, path) is False
+
+
+def test_a_tree_over_blocks_of_odd_sizes_is_no_files() -> None:
+    short, full = b"short", bytes(BLOCK)
+    root = sha256(sha256(short).digest() + sha256(full).digest()).digest()
+    assert verify(root, 2, 0, short, (sha256(full).digest(),))
+    assert not holds(root, BLOCK + 5, 0, short, (sha256(full).digest(),))
 
 
 def test_a_proof_from_a_32_gib_shard_reads_one_node_per_level() -> None:
