@@ -81,6 +81,7 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey) -> Daemon:
             credit=CreditPolicy(newcomer=speed.newcomer_credit, quantum=speed.quantum, cap=speed.credit_cap),
             stall_timeout=speed.stall_timeout,
             strategy=speed.strategy,
+            download_limit=settings.node.download_limit,
         ),
         engine=engine,
         store=store,

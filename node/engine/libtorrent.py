@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from node.engine import _native
 from node.engine import translate as native
 from node.ports.engine import (
     MAX_EXTENSION_MESSAGE,
+    MAX_HOLDERS,
     AddTorrent,
     CreateTorrent,
     EngineError,
@@ -199,6 +200,10 @@ class LibtorrentEngine:
 
     async def peers(self, torrent: TorrentId) -> Sequence[PeerStatus]:
         return [native.to_peer(torrent, peer) for peer in await self._call(self._native().peers, torrent)]
+
+    async def holders(self, torrent: TorrentId, peers: Sequence[PeerId]) -> Mapping[PeerId, Sequence[int]]:
+        found = await self._call(self._native().holders, torrent, list(peers), MAX_HOLDERS)
+        return {PeerId(peer): counts for peer, counts in found.items()}
 
     async def connect(self, torrent: TorrentId, host: str, port: int) -> None:
         await self._call(self._native().connect, torrent, host, port)

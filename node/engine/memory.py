@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import shutil
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from node.bencode import decode, encode
@@ -21,6 +21,7 @@ from node.engine import translate as native
 from node.engine.memory_torrent import BLOCK, MemoryTorrent
 from node.ports.engine import (
     MAX_EXTENSION_MESSAGE,
+    MAX_HOLDERS,
     AddTorrent,
     BadTorrentError,
     BytesReceived,
@@ -303,6 +304,8 @@ class MemoryEngine:
         if other is None:
             raise RuntimeError("a link has two ends")
         theirs = other.owner.torrents[link.torrent]
+        # There are no request messages here: whoever is unchoked sends whatever is missing.
+        wanted = self.torrents[link.torrent].missing_blocks(theirs.have)
         return PeerStatus(
             peer=link.peer,
             torrent=link.torrent,
@@ -320,7 +323,22 @@ class MemoryEngine:
             download_rate=0,
             sent=link.sent,
             received=link.received,
+            wanted=wanted > 0,
+            requests=0 if other.choked else wanted,
         )
+
+    async def holders(self, torrent: TorrentId, peers: Sequence[PeerId]) -> Mapping[PeerId, Sequence[int]]:
+        ours = self._torrent(torrent)
+        others = {
+            link.peer: link.other.owner.torrents[torrent].have
+            for link in self.peers_by_id.values()
+            if link.torrent == torrent and link.other
+        }
+        missing = [piece for piece, here in enumerate(ours.have) if not here]
+        missing = missing[:: max(1, -(-len(missing) // MAX_HOLDERS))]
+        counts = {piece: sum(have[piece] for have in others.values()) for piece in missing}
+        found = {peer: [counts[piece] for piece in missing if others[peer][piece]] for peer in peers if peer in others}
+        return {peer: held for peer, held in found.items() if held}
 
     async def connect(self, torrent: TorrentId, host: str, port: int) -> None:
         ours = self._torrent(torrent)

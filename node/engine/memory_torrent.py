@@ -96,6 +96,14 @@ class MemoryTorrent:
             at += length
         return spans
 
+    def missing_blocks(self, available: bytearray) -> int:
+        """How many blocks are missing here that somebody who has `available` can send."""
+        return sum(
+            len(self._missing[piece]) if piece in self._missing else -(-self.size_of(piece) // BLOCK)
+            for piece, theirs in enumerate(available)
+            if theirs and not self.have[piece]
+        )
+
     def next_request(self, available: bytearray) -> tuple[int, int] | None:
         """The next block to ask for from somebody who has `available`: (piece, offset)."""
         order = range(len(self.have)) if self.first is None else (self.first, *range(len(self.have)))

@@ -169,6 +169,8 @@ def to_peer(torrent: TorrentId, peer: Peer) -> PeerStatus:
         download_rate=peer[12],
         sent=peer[13],
         received=peer[14],
+        wanted=peer[15],
+        requests=peer[16],
     )
 
 

@@ -18,7 +18,7 @@ Events come in stream order per peer. Byte counts are coalesced, never across a 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -32,6 +32,9 @@ TorrentId = NewType("TorrentId", str)
 
 MAX_EXTENSION_MESSAGE = 64 * 1024
 """Largest `btt_speed` message body in bytes; a longer one closes the connection."""
+
+MAX_HOLDERS = 2048
+"""Missing pieces that `Engine.holders` looks at."""
 
 
 # --- errors ---------------------------------------------------------------------------------------------------------
@@ -213,6 +216,10 @@ class PeerStatus:
     download_rate: int
     sent: int
     received: int
+    wanted: bool = False
+    """It has pieces that we want."""
+    requests: int = 0
+    """Blocks that we have asked it for and still wait for."""
 
 
 # --- events ---------------------------------------------------------------------------------------------------------
@@ -462,6 +469,11 @@ class Engine(Protocol):
     async def info(self, torrent: TorrentId) -> TorrentInfo: ...
 
     async def peers(self, torrent: TorrentId) -> Sequence[PeerStatus]: ...
+
+    async def holders(self, torrent: TorrentId, peers: Sequence[PeerId]) -> Mapping[PeerId, Sequence[int]]:
+        """How rare what these peers have is: of the pieces that one has and we miss, how many connected peers have each
+        (itself included). Of a long torrent an even sample of at most `MAX_HOLDERS` missing pieces; a peer with none of
+        them is left out."""
 
     async def connect(self, torrent: TorrentId, host: str, port: int) -> None:
         """Try to connect to a peer; failure is silent, as with a peer from a tracker."""

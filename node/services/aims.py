@@ -51,11 +51,17 @@ class Aims:
         """The connection is gone."""
         self._gauges.pop(peer, None)
 
-    async def offer(self, trade: Trade, terms: TorrentTerms, plan: Plan, *, used: int) -> Quote | NoBid:
-        """The bid on this connection, within the plan; or why there is none."""
+    async def offer(
+        self, trade: Trade, terms: TorrentTerms, plan: Plan, *, used: int, part: int = MILLI
+    ) -> Quote | NoBid:
+        """The bid on this connection, within the plan; or why there is none.
+
+        `part`: this seller's of the wanted rate, in thousandths.
+        """
         name = self._name(terms)
+        rate = -(-terms.rate * part // MILLI)
         if name == HIGHEST:
-            return Quote(plan.price, terms.rate, plan.ceiling)
+            return Quote(plan.price, rate, plan.ceiling)
         buyer = trade.buyer
         if buyer is None or buyer.ask is None:
             return NoBid("the seller has not asked", final=False)
@@ -70,12 +76,12 @@ class Aims:
         # Without a budget, the user has said that all of it may be bought at the highest price.
         balance = cost(remaining, plan.price) if left is None else left
         aim = Aim(Strategy(name), plan.price, self._schedule(terms, status.total_bytes), self._spending_rate)
-        known = Terms(buyer.ask.reserve, cleared=buyer.meter.price, delivered=self._rate(trade))
+        known = Terms(buyer.ask.reserve, cleared=buyer.meter.price, delivered=self._rate(trade), share=part)
         progress = Progress(remaining, balance, self._clock.wall() * MILLI)
         wish = quote(aim, progress, known, used=used, slice_left=left)
-        if isinstance(wish, NoBid) or not terms.rate:
+        if isinstance(wish, NoBid) or not rate:
             return wish
-        return replace(wish, rate=min(wish.rate or terms.rate, terms.rate))
+        return replace(wish, rate=min(wish.rate or rate, rate))
 
     def _name(self, terms: TorrentTerms) -> str:
         name = terms.strategy or (Strategy.DEADLINE if terms.deadline else self._strategy)

@@ -53,28 +53,29 @@ class Budget:
         """Units of cheques that are for no torrent and not durable yet."""
 
     async def plan(
-        self, peer: PeerId, torrent: TorrentId, *, rail: str, reserve: int, used: int, default_price: int
+        self,
+        peer: PeerId,
+        torrent: TorrentId,
+        *,
+        rail: str,
+        reserve: int,
+        used: int,
+        default_price: int,
+        share: int | None = None,
     ) -> Plan | NoBid:
-        """The bid for connection `peer`, or why there is none. The deposit is that of the rail; limits are for all."""
+        """The bid for connection `peer`, or why there is none. The deposit is that of the rail; limits are for all.
+
+        `share`: what this seller is to get of the budget, at most.
+        """
         terms = self.terms.get(torrent, TorrentTerms())
-        apart = self._apart
-        spent = await self._store.spent(self._clock.wall() // DAY)
-        spent_here = await self._store.spent_on(torrent)
-        everything, here = sum(self._on_the_way.values()), self._on_the_way.get(torrent, 0)
-        everywhere, this_torrent = [], []
-        if self.caps.total is not None:
-            everywhere.append(Cap("total budget", self.caps.total, spent.total + apart + everything))
-        if self.caps.per_day is not None:
-            everywhere.append(Cap("budget for today", self.caps.per_day, spent.today + apart + everything))
+        everywhere, this_torrent = await self._limits(torrent)
+        everything = sum(self._on_the_way.values())
         funds = self._vault.free(rail)
         if funds is None:
             return NoBid("the vault's deposit is not known: the chain cannot be reached", final=False)
         if funds - everything <= 0:
             return NoBid("the vault is empty: `bttnode vault deposit` to pay for speed", final=False)
         everywhere.append(Cap("deposit in the vault", funds, everything))
-        budgets = [budget for budget in (terms.budget, self.caps.per_torrent) if budget is not None]
-        if budgets:
-            this_torrent.append(Cap("budget for this torrent", min(budgets), spent_here + here))
         price = default_price if terms.max_price is None else terms.max_price
         return self._purse.plan(
             peer,
@@ -84,7 +85,34 @@ class Budget:
             used=used,
             everywhere=everywhere,
             this_torrent=this_torrent,
+            share=share,
         )
+
+    async def unspent(self, torrent: TorrentId) -> int | None:
+        """Units that the user's limits still leave for this torrent, whoever holds parts of them; None: no limit."""
+        everywhere, this_torrent = await self._limits(torrent)
+        return min((cap.left for cap in (*everywhere, *this_torrent)), default=None)
+
+    def on_the_way(self, torrent: TorrentId) -> int:
+        """Units owed for this torrent that no durable cheque covers yet."""
+        return self._on_the_way.get(torrent, 0)
+
+    async def _limits(self, torrent: TorrentId) -> tuple[list[Cap], list[Cap]]:
+        """The user's limits for everything, and those for this torrent alone."""
+        terms = self.terms.get(torrent, TorrentTerms())
+        apart = self._apart
+        spent = await self._store.spent(self._clock.wall() // DAY)
+        spent_here = await self._store.spent_on(torrent)
+        everything = sum(self._on_the_way.values())
+        everywhere, this_torrent = [], []
+        if self.caps.total is not None:
+            everywhere.append(Cap("total budget", self.caps.total, spent.total + apart + everything))
+        if self.caps.per_day is not None:
+            everywhere.append(Cap("budget for today", self.caps.per_day, spent.today + apart + everything))
+        budgets = [budget for budget in (terms.budget, self.caps.per_torrent) if budget is not None]
+        if budgets:
+            this_torrent.append(Cap("budget for this torrent", min(budgets), spent_here + self.on_the_way(torrent)))
+        return everywhere, this_torrent
 
     async def authorise(self, growth: Mapping[TorrentId, int]) -> None:
         """The last check, before a cheque is signed: growth by torrent against what is durable. Raises `LimitError`.
@@ -140,6 +168,10 @@ class Budget:
                 self._on_the_way[torrent] = left
             else:
                 self._on_the_way.pop(torrent, None)
+
+    def withdraw(self, peer: PeerId) -> None:
+        """This connection has stopped, and costs nothing any more: others may have what it held."""
+        self._purse.release(peer)
 
     def release(self, peer: PeerId) -> None:
         """The connection is gone and nothing on it can become payable any more."""

@@ -16,9 +16,11 @@ from node.ports.store import IssuedCheque, Store, StoreError, utc_day
 from node.services.aims import Aims
 from node.services.budget import Budget, TorrentTerms
 from node.services.carrier import RETRY_BID, Carrier
+from node.services.choosing import Choosing
+from node.services.judging import Bar, Judging
 from node.services.trades import AccountKey, BuyerBook, LastWord, Trade, Trades
 from node.services.vault import VaultView
-from node.speed.bidder import NoBid
+from node.speed.bidder import NoBid, Plan
 from node.speed.buyer import BuyerAccount, BuyerSession, BuyerState
 from node.speed.errors import StopCode
 from node.speed.moment import Now
@@ -53,6 +55,8 @@ class Buying:
         vault: VaultView,
         budget: Budget,
         aims: Aims,
+        judging: Judging,
+        choosing: Choosing,
         key: PrivateKey,
     ) -> None:
         self._rails = rails
@@ -63,6 +67,9 @@ class Buying:
         self._vault = vault
         self._budget = budget
         self._aims = aims
+        self._judging = judging
+        self._choosing = choosing
+        self._looking = False
         self._key = key
         self._touched: dict[PeerId, Trade] = {}
         self._settle_soon = False
@@ -115,11 +122,19 @@ class Buying:
     def gone(self, trade: Trade) -> None:
         """The connection is gone: what is verified is still paid."""
         self._aims.forget(trade.peer)
+        self._choosing.forget(trade.peer)
         if trade.buyer:
             self.settle(trade)
             trade.buyer.closed()
 
+    def tick(self) -> None:
+        """Look at what all sellers do, unless the last look still goes on."""
+        if not self._looking and not self._closed and self._trades.open:
+            self._looking = True
+            self._carrier.spawn(self._look())
+
     def timer(self, trade: Trade, now: Now) -> None:
+        """What is due on one connection."""
         if trade.buyer is None:
             return
         self._touch(trade)
@@ -128,8 +143,44 @@ class Buying:
             self._carrier.spawn(self._bid(trade))
         elif trade.retry_bid_at is None and trade.buyer.bid_made and self._aims.moves(self._terms(trade.torrent)):
             self._carrier.spawn(self._bid(trade, only_if_moved=True))
-        if trade.stopped_at is not None and trade.buyer.meter.price and now.mono >= trade.stopped_at + STOP_GRACE:
+        if trade.stopped_at is None:
+            return
+        if not trade.buyer.meter.price:
+            self._budget.withdraw(trade.peer)
+        elif now.mono >= trade.stopped_at + STOP_GRACE:
             self._carrier.disconnect(trade, "goes on charging after a stop")
+
+    async def _look(self) -> None:
+        """Stop those that do not deliver, and divide anew what they leave."""
+        try:
+            verdicts = await self._judging.round()
+            await self._choosing.look()
+        finally:
+            self._looking = False
+        changed = self._choosing.changed()
+        for trade, reason in verdicts:
+            self._stop(trade, reason)
+            changed.add(trade.torrent)
+        for torrent in changed:
+            for trade in list(self._trades.by_torrent.get(torrent, {}).values()):
+                if trade.buyer and trade.buyer.state is BuyerState.BIDDING:
+                    self._carrier.spawn(self._bid(trade, only_if_moved=True))
+
+    def _stop(self, trade: Trade, reason: str) -> None:
+        """Pay this seller no more, on any connection. What it has delivered is still paid."""
+        if trade.buyer_key is None or trade.buyer is None:
+            return
+        bar = self._judging.barred.add(trade.buyer_key, reason, self._carrier.now().mono)
+        log.warning("no more bids to %s for a while: %s", trade.host, reason)
+        for other in [one for one in self._trades.open.values() if one.buyer_key == trade.buyer_key]:
+            self._withdraw(other, bar)
+
+    def _withdraw(self, trade: Trade, bar: Bar) -> None:
+        """The bid is off until the bar is over; the connection stays, for what comes free."""
+        trade.last_word = LastWord(StopCode.BYE, bar.reason, by_peer=False)
+        trade.retry_bid_at = bar.until
+        if trade.buyer is not None:
+            self._carrier.run(trade, trade.buyer.stop(StopCode.BYE, bar.reason))
 
     # --- the user ----------------------------------------------------------------------------------------------------
 
@@ -203,23 +254,19 @@ class Buying:
         book = await self._book(key)
         if trade.torrent in self._finished and buyer.account is None and book.account.due == 0:
             return
-        plan = await self._budget.plan(
-            trade.peer,
-            trade.torrent,
-            rail=buyer.rail.id,
-            reserve=buyer.ask.reserve,
-            used=buyer.counted,
-            default_price=self._default_price,
-        )
+        plan, part = await self._plan(trade, buyer, buyer.ask.reserve, buyer.rail.id)
         terms = self._terms(trade.torrent)
         offer: Quote | NoBid
         if isinstance(plan, NoBid):
             offer, highest = plan, 0
         else:
-            offer, highest = await self._aims.offer(trade, terms, plan, used=buyer.counted), plan.price
+            offer, highest = await self._aims.offer(trade, terms, plan, used=buyer.counted, part=part), plan.price
         if trade.peer not in self._trades.open:  # it may have gone while the store answered
             return
         now = self._carrier.now()
+        if bar := self._judging.barred.find(key, now.mono):
+            self._withdraw(trade, bar)
+            return
         if isinstance(offer, NoBid):
             # What the budget allowed before stays out until its ceiling; what the strategy no longer wants does not.
             self._no_bid(trade, offer, now, end=not isinstance(plan, NoBid))
@@ -240,6 +287,23 @@ class Buying:
             sign=self._key.sign_digest,
         )
         self._carrier.run(trade, outputs)
+
+    async def _plan(self, trade: Trade, buyer: BuyerSession, reserve: int, rail: str) -> tuple[Plan | NoBid, int]:
+        """What this seller may cost, or why nothing; and its part of the wanted rate in thousandths."""
+        unspent = await self._budget.unspent(trade.torrent)
+        share = self._choosing.share(trade, unspent)
+        if share is None and unspent != 0:
+            return NoBid("the budget goes further with other sellers", final=False), 0
+        plan = await self._budget.plan(
+            trade.peer,
+            trade.torrent,
+            rail=rail,
+            reserve=reserve,
+            used=buyer.counted,
+            default_price=self._default_price,
+            share=share.amount if share else None,
+        )
+        return plan, share.rate if share else 0
 
     def _no_bid(self, trade: Trade, why: NoBid, now: Now, *, end: bool) -> None:
         """Nothing to bid now; look again later where that may change. `end`: what is out shall not go on either."""

@@ -36,7 +36,9 @@ from node.services.aims import Aims
 from node.services.budget import Budget, TorrentTerms
 from node.services.buying import Buying
 from node.services.carrier import Carrier
+from node.services.choosing import Choosing, Usefulness, stranger
 from node.services.history import keep
+from node.services.judging import Judging
 from node.services.selling import Selling
 from node.services.trades import Trade, Trades
 from node.services.vault import VaultView
@@ -65,6 +67,8 @@ class PaymentSettings:
     stall_timeout: float = 10.0
     strategy: str = "highest"
     """How torrents bid that name no strategy of their own."""
+    download_limit: int = 0
+    """Bytes per second that we let in, 0 = no limit: no seller is to blame for what does not fit."""
 
 
 class Payments:
@@ -81,7 +85,9 @@ class Payments:
         key: PrivateKey,
         clock: Clock,
         nonce: Callable[[int], bytes],
+        usefulness: Usefulness = stranger,
     ) -> None:
+        """`usefulness`: what experience says of a seller."""
         self.settings = settings
         self.trades = Trades()
         self._store = store
@@ -97,6 +103,7 @@ class Payments:
             stall_timeout=settings.stall_timeout,
         )
         self._selling = Selling(terms, carrier=self.carrier, trades=self.trades, store=store, vault=vault, nonce=nonce)
+        judging = Judging(engine, clock, self.trades, download_limit=settings.download_limit)
         self._buying = Buying(
             settings.rails,
             settings.max_price,
@@ -105,6 +112,8 @@ class Payments:
             store=store,
             vault=vault,
             budget=budget,
+            judging=judging,
+            choosing=Choosing(engine, clock, self.trades, judging.barred, usefulness),
             aims=Aims(engine, clock, strategy=settings.strategy),
             key=key,
         )
@@ -150,6 +159,7 @@ class Payments:
             if trade.seller:
                 self.carrier.run(trade, trade.seller.timer(now))
             self._buying.timer(trade, now)
+        self._buying.tick()
 
     def handle(self, event: EngineEvent) -> None:
         """One engine event, in order."""

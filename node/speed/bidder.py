@@ -88,8 +88,12 @@ class Purse:
         used: int,
         everywhere: list[Cap],
         this_torrent: list[Cap],
+        share: int | None = None,
     ) -> Plan | NoBid:
-        """The bid for connection `owner`, which has cost `used` so far (already counted in the caps' `spent`)."""
+        """The bid for connection `owner`, which has cost `used` so far (already counted in the caps' `spent`).
+
+        `share`: the most that this seller is worth from now on (`preference.divide`); None: no such bound.
+        """
         if max_price <= 0:
             return NoBid("buying is switched off for this torrent", final=True)
         if max_price < reserve:
@@ -106,6 +110,8 @@ class Purse:
             self.slices.pop(owner, None)
             return Plan(max_price, None)
         amount = min(left, max(left // 2, cost(SLICE_BYTES, max_price)))
+        if share is not None:
+            amount = min(amount, share)
         renew_at = used + amount // 2 if amount < left else used + amount + 1
         self.slices[owner] = Slice(torrent, used + amount, used, renew_at)
         return Plan(max_price, used + amount)

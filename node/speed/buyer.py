@@ -103,6 +103,8 @@ class BuyerSession:
         self.rail: Rail | None = None
         self.account: BuyerAccount | None = None
         self.credit = 0
+        self.granted = 0
+        """Bytes per second that the seller has granted at the price in force; 0: it named none."""
         self.finishing = False
         self.disputed = False
         self._counted = 0
@@ -304,6 +306,7 @@ class BuyerSession:
                 code=StopCode.PRICE_TOO_HIGH,
             )
         self.meter.set_price(clear.price, self.meter.mark)
+        self.granted = clear.rate
         return []
 
     def _agreed(self, number: int, now: Now) -> int:

@@ -1,12 +1,12 @@
-"""Which sellers to pay: judged by what they delivered, ordered by what they are good for, and the budget divided.
+"""Which sellers to pay: ordered by what they are good for, and the budget divided.
 
 Theory. Money buys most where it is cheap, where it has shown to work, and where pieces are that few others have: these
 decide when a download ends. The score is their product,
 
-    1000 x usefulness x (1000 + rarity) / price
+    2^256 x usefulness x (1000 + rarity) / price
 
 so twice the price needs twice the use, and a holder of rare pieces counts up to double. A seller that was paid and did
-not deliver is not scored low but left out (`judge`), since a low score would still pay it.
+not deliver is not scored low but left out (`node.speed.delivery`), since a low score would still pay it.
 
 Shares of a budget add up to the budget, never more (`divide`): largest remainders get what rounding leaves. A budget
 too small for all sellers goes whole to the best, rather than in dust to everyone.
@@ -20,36 +20,10 @@ from dataclasses import dataclass
 from wallet.amount import MIB, cost
 
 MILLI = 1000
-MIN_WINDOW_MS = 10_000
-"""A seller is judged by at least this much time in which we had requests open."""
-LEAST_DELIVERY = 250
-"""Thousandths of the granted rate below which a paid seller does not deliver."""
-MOST_FAILED = 125
-"""Thousandths of a seller's bytes that may fail their hash, beyond `FAILED_ALLOWANCE`."""
-FAILED_ALLOWANCE = 4 * MIB
-"""Failed bytes that are forgiven: in a piece with several senders, most of them are innocent."""
+SCALE = 1 << 256
+"""Keeps the score of the dearest seller apart from 0: a price has 18 decimals and more."""
 LEAST_SHARE = 4 * MIB
 """A seller is worth a share that pays for this much, or none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """What one seller did over a window. `waited_ms`: time in it with requests open; `granted`: bytes per second."""
-
-    waited_ms: int
-    granted: int
-    delivered: int
-    failed: int = 0
-
-
-def judge(delivery: Delivery) -> str | None:
-    """Why to stop paying this seller, in one line; None: it does what it is paid for, or it is too early to tell."""
-    if delivery.failed > FAILED_ALLOWANCE + delivery.delivered * MOST_FAILED // MILLI:
-        return f"{delivery.failed} bytes with data of this seller failed their hash"
-    expected = delivery.granted * delivery.waited_ms // MILLI
-    if delivery.waited_ms >= MIN_WINDOW_MS and delivery.delivered * MILLI < expected * LEAST_DELIVERY:
-        return f"the seller granted {expected} bytes and delivered {delivery.delivered}"
-    return None
 
 
 def rarity(holders: Iterable[int]) -> int:
@@ -68,7 +42,7 @@ def rarity(holders: Iterable[int]) -> int:
 class Candidate:
     """A seller to choose from. `price`: units per MiB we expect to pay; `usefulness`: 0 to 1000 (`Reputation.score`).
 
-    `rarity`: see there. `stopped`: the verdict of `judge`.
+    `rarity`: see there. `stopped`: why it is not to be paid (`node.speed.delivery.judge`).
     """
 
     id: Hashable
@@ -82,7 +56,7 @@ class Candidate:
         """Higher is better; 0: not to be paid."""
         if self.stopped is not None:
             return 0
-        return MILLI * MIB * self.usefulness * (MILLI + self.rarity) // max(1, self.price)
+        return SCALE * self.usefulness * (MILLI + self.rarity) // max(1, self.price)
 
 
 @dataclass(frozen=True, slots=True)

@@ -238,6 +238,40 @@ async def test_an_allowance_is_never_exceeded_and_raising_it_completes(
     assert (tmp_path / "f.bin").read_bytes() == data
 
 
+async def test_who_is_waited_for_and_how_rare_its_pieces_are_can_be_seen(
+    world: World, share: Any, tmp_path: Path
+) -> None:
+    """A seller that does not send is told from one we want nothing of, and copies of missing pieces are counted."""
+    folder, _, torrent = share
+    seeders = [(await world.seeder(folder, torrent))[0] for _ in range(2)]
+    leecher = await world.engine()
+
+    def hold(engine: Engine) -> Callable[[EngineEvent], None]:
+        return lambda event: engine.set_allowance(event.peer, 0) if isinstance(event, PeerHello) else None
+
+    for seeder in seeders:
+        seeder.react = hold(seeder.engine)
+    name = await leecher.engine.add(AddTorrent(save_path=tmp_path, torrent=torrent, paused=True))
+    await leecher.engine.resume(name)
+    for seeder in seeders:
+        await leecher.engine.connect(name, *peer_at(seeder))
+        await seeder.until(UploadStalled)
+    found = await leecher.engine.peers(name)
+    assert all(peer.wanted and (peer.requests or peer.choked_by_peer) for peer in found)
+    peers = [peer.peer for peer in found]
+    held = await leecher.engine.holders(name, peers)
+    # A few blocks may have come before the allowance did.
+    pieces = (await leecher.engine.info(name)).pieces
+    assert set(held) == set(peers)
+    assert all(counts == [2] * len(counts) and pieces // 2 < len(counts) <= pieces for counts in held.values())
+    assert list(await leecher.engine.holders(name, [*peers[:1], PeerId(10**9)])) == peers[:1]
+    for seeder in seeders:
+        seeder.engine.set_allowance(seeder.all(UploadStalled)[0].peer, None)
+    await leecher.until(TorrentFinished)
+    assert not any(peer.wanted or peer.requests for peer in await leecher.engine.peers(name))
+    assert not await leecher.engine.holders(name, peers)
+
+
 async def test_a_reserved_class_can_be_taken_and_left_while_data_flows(
     world: World, share: Any, tmp_path: Path
 ) -> None:

@@ -219,9 +219,10 @@ PYBIND11_MODULE(_native, m) {
                      result.append(py::make_tuple(
                          p.peer, p.host, p.port, text_of(p.client), p.speaks, p.outgoing, p.choked_by_us,
                          p.choked_by_peer, p.interested, p.seed, p.progress, p.upload_rate, p.download_rate, p.sent,
-                         p.received));
+                         p.received, p.wanted, p.requests));
                  return result;
              })
+        .def("holders", &Session::holders, release())
         .def("send",
              [](Session& self, peer_id_t peer, py::bytes const& body, std::int64_t tag) {
                  std::string copy = body;

@@ -18,6 +18,7 @@
 
 #include <boost/asio/post.hpp>
 
+#include <algorithm>
 #include <future>
 #include <stdexcept>
 
@@ -258,8 +259,45 @@ std::vector<PeerSnapshot> Session::peers(std::string const& torrent) {
                               bool(info.flags & lt::peer_info::remote_choked),
                               bool(info.flags & lt::peer_info::remote_interested),
                               bool(info.flags & lt::peer_info::seed), double(info.progress), info.up_speed,
-                              info.down_speed, plugin->sent(), plugin->received()});
+                              info.down_speed, plugin->sent(), plugin->received(),
+                              bool(info.flags & lt::peer_info::interesting), info.download_queue_length});
         }
+        promise->set_value(std::move(result));
+    });
+    if (future.wait_for(std::chrono::seconds(10)) != std::future_status::ready)
+        throw EngineFault("busy", "the engine did not answer in time");
+    return future.get();
+}
+
+std::map<peer_id_t, std::vector<int>> Session::holders(std::string const& torrent, std::vector<peer_id_t> wanted,
+                                                       int const max_pieces) {
+    auto const have = handle(torrent).status(lt::torrent_handle::query_pieces).pieces;
+    std::vector<lt::piece_index_t> missing;
+    for (auto const piece : have.range())
+        if (!have.get_bit(piece)) missing.push_back(piece);
+    if (auto const count = int(missing.size()); count > max_pieces) {
+        for (int i = 0; i < max_pieces; ++i) missing[i] = missing[std::int64_t(i) * count / max_pieces];
+        missing.resize(max_pieces);
+    }
+    auto const promise = std::make_shared<std::promise<std::map<peer_id_t, std::vector<int>>>>();
+    auto future = promise->get_future();
+    on_network_thread([promise, torrent, core = core_, wanted = std::move(wanted), missing = std::move(missing)] {
+        std::vector<int> counts(missing.size());
+        std::map<peer_id_t, std::vector<std::size_t>> has;
+        for (auto const& plugin : core->all()) {
+            if (plugin->torrent() != torrent) continue;
+            lt::peer_info info;
+            plugin->handle().get_peer_info(info);
+            bool const named = std::find(wanted.begin(), wanted.end(), plugin->id()) != wanted.end();
+            for (std::size_t i = 0; i < missing.size(); ++i) {
+                if (missing[i] >= info.pieces.end_index() || !info.pieces.get_bit(missing[i])) continue;
+                ++counts[i];
+                if (named) has[plugin->id()].push_back(i);
+            }
+        }
+        std::map<peer_id_t, std::vector<int>> result;
+        for (auto const& [peer, indices] : has)
+            for (auto const i : indices) result[peer].push_back(counts[i]);
         promise->set_value(std::move(result));
     });
     if (future.wait_for(std::chrono::seconds(10)) != std::future_status::ready)

@@ -33,6 +33,8 @@ struct PeerSnapshot {
     double progress;
     int upload_rate, download_rate;
     std::int64_t sent, received;
+    bool wanted;
+    int requests;
 };
 
 // Raised for faults the caller can name: the Python side maps `code` to its own exception types.
@@ -68,6 +70,10 @@ public:
     std::shared_ptr<lt::torrent_info const> info(std::string const& torrent);
     std::vector<std::string> trackers(std::string const& torrent);
     std::vector<PeerSnapshot> peers(std::string const& torrent);
+    // For each of `wanted`: of the pieces that it has and we miss, how many connected peers have each. Of long torrents
+    // only an even sample of at most `max_pieces` missing pieces is looked at.
+    std::map<peer_id_t, std::vector<int>> holders(std::string const& torrent, std::vector<peer_id_t> wanted,
+                                                  int max_pieces);
     void set_limits(int upload, int download);
 
     void send(peer_id_t peer, std::string body, std::int64_t tag);

@@ -1,23 +1,19 @@
-"""Which sellers are paid: those that deliver, and never more than the budget together."""
+"""Which sellers are paid: the best, and never more than the budget together."""
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from node.speed.preference import (
     LEAST_SHARE,
     MILLI,
-    MIN_WINDOW_MS,
     Candidate,
-    Delivery,
     divide,
-    judge,
     order,
     rarity,
 )
-from wallet.amount import MIB, cost
+from wallet.amount import cost
 
 candidates = st.lists(
     st.builds(
@@ -69,22 +65,9 @@ def test_a_small_budget_goes_to_the_best_rather_than_in_dust_to_everyone() -> No
     assert [share.id for share in shares] == [0]
 
 
-@pytest.mark.parametrize(
-    ("delivery", "stops"),
-    [
-        (Delivery(MIN_WINDOW_MS, MIB, 10 * MIB), False),
-        (Delivery(MIN_WINDOW_MS, MIB, 10 * MIB // 4), False),
-        (Delivery(MIN_WINDOW_MS, MIB, 10 * MIB // 4 - 1024), True),
-        (Delivery(MIN_WINDOW_MS - 1, MIB, 0), False),
-        (Delivery(MIN_WINDOW_MS, 0, 0), False),
-        (Delivery(0, 0, 0, failed=4 * MIB), False),
-        (Delivery(0, 0, 0, failed=4 * MIB + 1), True),
-        (Delivery(0, 0, 80 * MIB, failed=14 * MIB), False),
-        (Delivery(0, 0, 80 * MIB, failed=14 * MIB + 1), True),
-    ],
-)
-def test_a_seller_is_stopped_for_what_it_did_and_not_before(delivery: Delivery, stops: bool) -> None:
-    assert (judge(delivery) is not None) == stops
+@given(st.integers(1, 2**256 - 1), st.integers(1, 1000))
+def test_a_useful_seller_is_worth_paying_at_any_price_that_was_asked(price: int, usefulness: int) -> None:
+    assert [share.rate for share in divide([Candidate("only", price, usefulness)], None)] == [MILLI]
 
 
 def test_rarity_is_highest_for_what_nobody_else_has() -> None:
