@@ -17,6 +17,7 @@ from node.http.api import Api
 from node.http.server import ApiServer, load_token
 from node.ports.engine import EngineSettings
 from node.rails import open_rails, transfer_limits
+from node.services.billing import Billing
 from node.services.btfs import Btfs
 from node.services.budget import Budget, TorrentTerms
 from node.services.earnings import Earnings
@@ -154,8 +155,22 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey) -> Daemon:
         for rail in rails
         if rail.btfs is not None
     }
+    billing = Billing(
+        engine, store, payments.trades, budget, payments.barred, clock, default_price=payments.settings.max_price
+    )
     daemon = Daemon(
-        engine, store, vault, torrents, payments, market, settlements, tuple(watchers.values()), earnings, wallet, btfs
+        engine,
+        store,
+        vault,
+        torrents,
+        payments,
+        market,
+        settlements,
+        tuple(watchers.values()),
+        earnings,
+        wallet,
+        billing,
+        btfs,
     )
     payments.report_faults(daemon.fault)
     vault.on_change = payments.coverage_changed

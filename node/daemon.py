@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from node.ports.engine import Engine
 from node.ports.store import Store
+from node.services.billing import Billing
 from node.services.btfs import Btfs
 from node.services.earnings import Earnings
 from node.services.market import Market
@@ -57,6 +58,7 @@ class Daemon:
     watchers: Sequence[Watcher]
     earnings: Earnings
     wallet: Wallet
+    billing: Billing
     btfs: Mapping[str, Btfs] = field(default_factory=dict)
     """By the rail's name, where the rail has BTFS's vaults."""
     faults: list[str] = field(default_factory=list)

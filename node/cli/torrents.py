@@ -15,6 +15,7 @@ import click
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 
+from node.cli.bills import foreseen, show_bill, show_estimate
 from node.cli.client import INCOMPLETE, CliError, printable, torrent_path
 from node.cli.context import AMOUNT, DURATION, PRICE, SIZE, Shell, catches
 from node.ports.engine import CreateTorrent, EngineSettings, TorrentFormat
@@ -124,7 +125,11 @@ _OUTPUT = click.option("-o", "--output", type=click.Path(path_type=Path), help="
 _PEER = click.option("--peer", "peers", multiple=True, metavar="HOST:PORT", help="A peer to try (may be repeated).")
 
 
-_RATE = click.option("--rate", type=SIZE, help='The rate to bid for, such as "5 MB" per second; none: all there is.')
+_RATE = click.option(
+    "--rate",
+    type=SIZE,
+    help='The rate to bid for, of all sellers together, such as "5 MB" per second; none: all there is.',
+)
 _STRATEGY = click.option(
     "--strategy",
     type=click.Choice(["highest", "whitepaper", "deadline", "cheapest", "off"]),
@@ -195,27 +200,23 @@ def get(
     timeout: float | None,
     **terms: Any,
 ) -> None:
-    """Download a torrent, follow it to the end, and show the bill. Ctrl-C leaves it to the node."""
+    """Download a torrent: show what it may cost, follow it to the end, show the bill. Ctrl-C leaves it to the node."""
     added = _add(shell, target, output=output, peers=peers, terms=terms)
     started = time.monotonic()
-    max_price, budget = terms["max_price"], terms["budget"]
-    if max_price and not shell.as_json:
-        most = format_amount(-(-added["total_bytes"] * max_price // 2**20))
-        limit = f", at most {format_amount(budget)}" if budget is not None else ""
-        shell.console.print(f"up to {format_price(max_price)}: {most} if all of it is bought{limit}")
+    estimate = foreseen(shell, added["id"])
+    if not shell.as_json:
+        show_estimate(shell, estimate)
     found = _follow(shell, added["id"], started, timeout)
     seconds = round(time.monotonic() - started, 3)
-    bill = _settled(shell, added["id"])
-    result = {**bill, "seconds": seconds}
+    result = {**_settled(shell, added["id"]), "seconds": seconds, "estimate": estimate}
+    result["bill"] = bill = shell.client.get(torrent_path(added["id"], "bill"))
 
     def show() -> None:
         mean = format_size(int(found["total_bytes"] / max(seconds, 0.001)))
         size = format_size(found["total_bytes"])
         shell.console.print(f"done {found['name']}: {size} in {seconds:g} s", style="green")
         shell.console.print(f"  mean rate   {mean}/s")
-        shell.console.print(f"  paid        {format_amount(int(bill['spent']))}")
-        if int(bill["due"]):
-            shell.console.print(f"  still owed  {format_amount(int(bill['due']))} (paid when the seller is met again)")
+        show_bill(shell, bill)
         shell.console.print(f"  saved in    {found['save_path']}")
 
     shell.show(result, show)

@@ -9,6 +9,8 @@
 | POST /v1/torrents/{id}/pause, /resume  | stop or start it                                        |
 | POST /v1/torrents/{id}/terms           | change its price limit and budget                       |
 | POST /v1/torrents/{id}/connect         | try a peer                                              |
+| GET  /v1/torrents/{id}/estimate        | what the missing part may cost within its limits        |
+| GET  /v1/torrents/{id}/bill            | what it has cost, seller by seller                      |
 | GET  /v1/peers?torrent=ID              | connections, with what each earns or costs              |
 | GET  /v1/market                        | the latest round of our auction                         |
 | POST /v1/shutdown                      | stop the node                                           |
@@ -63,6 +65,8 @@ class Api:
                 web.post("/v1/torrents/{id}/resume", self.resume),
                 web.post("/v1/torrents/{id}/terms", self.terms),
                 web.post("/v1/torrents/{id}/connect", self.connect),
+                web.get("/v1/torrents/{id}/estimate", self.estimate),
+                web.get("/v1/torrents/{id}/bill", self.bill),
                 web.get("/v1/peers", self.peers),
                 web.get("/v1/market", self.market),
                 web.post("/v1/shutdown", self.shutdown),
@@ -154,6 +158,54 @@ class Api:
         body = await read_body(request, models.ConnectBody)
         await self._daemon.torrents.connect(torrent, body.host, body.port)
         return web.json_response({"connecting": f"{body.host}:{body.port}"})
+
+    async def estimate(self, request: web.Request) -> web.Response:
+        found = await self._daemon.billing.outlook(self._daemon.torrents.record(self._id(request)))
+        return answer(
+            models.Estimate(
+                size=found.size,
+                sellers=found.estimate.sellers,
+                lowest_cost=found.estimate.cost_low,
+                highest_cost=found.estimate.cost_high,
+                covered=found.estimate.covered,
+                max_price=found.max_price,
+                budget=found.budget,
+                wanted_rate=found.wanted_rate,
+                wanted_ms=found.wanted_ms,
+            )
+        )
+
+    async def bill(self, request: web.Request) -> web.Response:
+        torrent = self._id(request)
+        record = self._daemon.torrents.record(torrent)
+        account = await self._daemon.billing.account(torrent)
+        made = account.bill
+        return answer(
+            models.Bill(
+                id=torrent,
+                name=record.name,
+                lines=[
+                    models.BillLine(
+                        seller=line.seller,
+                        rail=line.rail,
+                        bytes=line.bytes,
+                        amount=line.amount,
+                        price=line.price,
+                        failed=line.failed,
+                    )
+                    for line in made.lines
+                ],
+                bytes=made.bytes,
+                free_bytes=made.free_bytes,
+                amount=made.amount,
+                price=made.price,
+                paid=account.paid,
+                due=account.due,
+                settled=self._daemon.payments.due(torrent)[1],
+                started=record.added_at,
+                finished=record.finished_at,
+            )
+        )
 
     # --- trade -------------------------------------------------------------------------------------------------------
 

@@ -40,6 +40,12 @@ async def keep(store: Store, trades: Trades, trade: Trade, own: Address, wall: i
                     port=trade.port,
                 )
             )
+    async with trades.recording:
+        await _keep_figures(store, trades, trade, own, wall)
+    trades.recorded(trade)
+
+
+async def _keep_figures(store: Store, trades: Trades, trade: Trade, own: Address, wall: int) -> None:
     transfers = []
     if trade.seller and trade.seller_key:
         account = trades.sellers[trade.seller_key]
@@ -52,7 +58,7 @@ async def keep(store: Store, trades: Trades, trade: Trade, own: Address, wall: i
     if trade.buyer and trade.buyer_key:
         book = trades.buyers[trade.buyer_key]
         await store.save_owed(trade.buyer_key[0], own, trade.buyer_key[1], book.account.owed)
-        new = (trade.buyer.meter.bytes, trade.buyer.counted)
+        new = (trade.buyer.verifier.payable_bytes, trade.buyer.counted)
         transfers.append(_transfer(trade, trade.buyer_key, Direction.RECEIVED, trade.recorded_received, new))
         trade.recorded_received = new
     if transfers:
@@ -83,5 +89,5 @@ async def priced_bytes(store: Store, trades: Trades, key: AccountKey, direction:
         if direction is Direction.SENT and trade.seller_key == key and trade.seller:
             total += trade.seller.meter.bytes - trade.recorded_sent[0]
         if direction is Direction.RECEIVED and trade.buyer_key == key and trade.buyer:
-            total += trade.buyer.meter.bytes - trade.recorded_received[0]
+            total += trade.buyer.verifier.payable_bytes - trade.recorded_received[0]
     return total

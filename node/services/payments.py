@@ -104,6 +104,8 @@ class Payments:
         )
         self._selling = Selling(terms, carrier=self.carrier, trades=self.trades, store=store, vault=vault, nonce=nonce)
         judging = Judging(engine, clock, self.trades, download_limit=settings.download_limit)
+        self.barred = judging.barred
+        """Payees that get no bid, and why."""
         self._buying = Buying(
             settings.rails,
             settings.max_price,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -75,6 +76,10 @@ class Trades:
     buyers: dict[AccountKey, BuyerBook] = field(default_factory=dict)
     verified: dict[TorrentId, set[int]] = field(default_factory=dict)
     """Pieces that passed since the torrent was added."""
+    closing: dict[PeerId, Trade] = field(default_factory=dict)
+    """Closed connections whose figures are not all in the store yet."""
+    recording: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while figures move from a connection to the store, so that whoever adds the two up counts them once."""
 
     def add(self, trade: Trade) -> None:
         self.open[trade.peer] = trade
@@ -83,6 +88,7 @@ class Trades:
     def close(self, peer: PeerId) -> Trade | None:
         trade = self.open.pop(peer, None)
         if trade is not None:
+            self.closing[peer] = trade
             peers = self.by_torrent[trade.torrent]
             del peers[peer]
             if not peers:
@@ -96,6 +102,16 @@ class Trades:
         yield from list(self.by_torrent.get(torrent, {}).values())
         yield from list(self.lingering.get(torrent, ()))
 
+    def unrecorded(self, torrent: TorrentId) -> Iterator[Trade]:
+        """Connections of a torrent, open or not, that may know of more than the store does."""
+        yield from list(self.by_torrent.get(torrent, {}).values())
+        yield from [trade for trade in self.closing.values() if trade.torrent == torrent]
+
+    def recorded(self, trade: Trade) -> None:
+        """The store knows all of this connection; one that is over is forgotten."""
+        if trade.gone and (trade.buyer is None or trade.buyer.idle):
+            self.closing.pop(trade.peer, None)
+
     def forget_idle(self, torrent: TorrentId) -> list[Trade]:
         """Drop lingering connections that wait for nothing any more; return them."""
         trades = self.lingering.pop(torrent, [])
@@ -107,4 +123,5 @@ class Trades:
     def forget_torrent(self, torrent: TorrentId) -> list[Trade]:
         """The torrent is removed: what still waited for a hash never passes."""
         self.verified.pop(torrent, None)
+        self.closing = {peer: trade for peer, trade in self.closing.items() if trade.torrent != torrent}
         return self.lingering.pop(torrent, [])

@@ -3,7 +3,7 @@
 Theory. Before a bid nobody knows the clearing price, but it has bounds that hold whatever the others do: free service
 costs nothing, and the user's highest price for every missing byte, or the budget, is the most. Between them lies what
 the sellers' asks tell: nobody sells below its reserve. Rates are worth less than prices, since no ask promises one: a
-time is given only where rates were seen, and None says "not known".
+time is given only where rates were seen, and None says "not known". Nor is there a lower bound before a seller is met.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ class AskSeen:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Units and milliseconds. `cost_low`: all of it bought at the lowest reserve; `cost_high`: the bound that holds.
+    """Units and milliseconds. `cost_low`: all of it bought at the lowest reserve, None: no seller is known that takes
+    our price; `cost_high`: the bound that holds, whoever may come.
 
     `fastest_ms`: all sellers within the highest price serve at the rates seen. `slowest_ms`: free service only.
     `covered`: the budget pays for the whole download even at the highest price. `sellers`: how many are affordable.
     """
 
     size: int
-    cost_low: int
+    cost_low: int | None
     cost_high: int
     fastest_ms: int | None
     slowest_ms: int | None
@@ -44,8 +45,8 @@ def estimate(
 ) -> Estimate:
     """For `size` missing bytes. `line_rate`: what our own line takes, bytes per second (0: not known)."""
     affordable = [ask for ask in asks if 0 < max_price >= ask.reserve]
-    most = cost(size, max_price) if affordable else 0
-    low = cost(size, min(ask.reserve for ask in affordable)) if affordable else 0
+    most = cost(size, max_price)
+    low = cost(size, min(ask.reserve for ask in affordable)) if affordable else None
     rate = free_rate + sum(ask.rate or 0 for ask in affordable)
     if line_rate:
         rate = min(rate, line_rate)
@@ -53,7 +54,7 @@ def estimate(
     covered = budget is None or most <= budget
     return Estimate(
         size=size,
-        cost_low=low if budget is None else min(low, budget),
+        cost_low=low if budget is None or low is None else min(low, budget),
         cost_high=most if budget is None else min(most, budget),
         fastest_ms=_time(size, rate),
         slowest_ms=_time(size, free_rate),
@@ -100,6 +101,11 @@ class Bill:
     def bytes(self) -> int:
         """Bytes bought in all."""
         return sum(line.bytes for line in self.lines)
+
+    @property
+    def price(self) -> int:
+        """The mean price in units per MiB, rounded up; 0 where nothing was bought."""
+        return -(-self.amount * MIB // self.bytes) if self.bytes else 0
 
 
 def bill(entries: Iterable[BillLine], *, free_bytes: int = 0) -> Bill:

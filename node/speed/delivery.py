@@ -37,6 +37,8 @@ LONGEST_SILENCE_MS = 600_000
 """The same for any rate, however small."""
 SILENT_BYTES = 64 * KIB
 """What must be due before silence is told from a small grant."""
+LONGEST_STEP_MS = 5_000
+"""What one look counts for at most: if we looked away for longer, we were busy, and no judge."""
 CREDIT_PATIENCE_MS = 30_000
 """How long used-up credit excuses a seller: an honest one has ended its price by then."""
 MOST_FAILED = 125
@@ -152,10 +154,11 @@ class Watch:
         if last.waiting and now.waiting and not excused:
             room = min(last.spare, now.spare)
             granted = min(last.granted, now.granted)
-            self._waited += passed
-            self._expected += min(granted, room) * passed // MILLI
+            counted = min(passed, LONGEST_STEP_MS)
+            self._waited += counted
+            self._expected += min(granted, room) * counted // MILLI
             if not got and room:
-                self._silent += passed
+                self._silent += counted
         verdict = judge(
             Delivery(
                 waited_ms=self._waited,

@@ -44,6 +44,10 @@ class Period:
     def payable(self) -> int:
         return cost(self.length - self.unpayable, self.price)
 
+    @property
+    def payable_bytes(self) -> int:
+        return self.length - self.unpayable if self.price else 0
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -131,6 +135,7 @@ class Verifier:
         self._meter = meter
         self._waiting: dict[int, list[tuple[Period, int]]] = {}
         self._settled = 0
+        self._settled_bytes = 0
         self._open: list[Period] = [meter.period]
         self.rejected = 0
         """Bytes that failed their hash or that nobody asked for."""
@@ -139,6 +144,11 @@ class Verifier:
     def payable(self) -> int:
         """Units: the part of the debt whose bytes are verified."""
         return self._settled + sum(period.payable for period in self._open)
+
+    @property
+    def payable_bytes(self) -> int:
+        """Bytes behind `payable`: those that a price is due for and that are verified. Never falls."""
+        return self._settled_bytes + sum(period.payable_bytes for period in self._open)
 
     @property
     def unverified(self) -> int:
@@ -194,4 +204,5 @@ class Verifier:
                 keep.append(period)
             else:
                 self._settled += period.payable
+                self._settled_bytes += period.payable_bytes
         self._open = keep

@@ -55,17 +55,18 @@ class ScriptedSeller:
     gone: bool = False
 
     @classmethod
-    async def meet(cls, buyer: Victim, *, quantum: int = PIECE) -> ScriptedSeller:
+    async def meet(cls, buyer: Victim, *, quantum: int = PIECE, key: PrivateKey = CROOK) -> ScriptedSeller:
         """Connect, greet, ask, unchoke, and wait for the bid."""
         peer = await buyer.visit()
         rail = buyer.chain.rail
-        made = cls(buyer, peer, rail)
+        made = cls(buyer, peer, rail, key)
         peer.greet({"rails": [rail.id], "v": 1})
         pieces = SIZE // PIECE
         peer.plain(Plain.BITFIELD, b"\xff" * (pieces // 8))
         peer.plain(Plain.UNCHOKE)
         await made.until(lambda: peer.btt_id != 0)
-        peer.tell(Ask(CROOK.address, bytes(32), (RailOffer(rail.id, rail.vault),), PRICE // 4, MIB, quantum, LATER))
+        offer = RailOffer(rail.id, rail.vault)
+        peer.tell(Ask(key.address, bytes(32), (offer,), PRICE // 4, MIB, quantum, LATER))
         await made.until(lambda: bool(made.bids))
         return made
 
@@ -81,10 +82,13 @@ class ScriptedSeller:
         """Units: the highest cheque that came."""
         return max((cheque.cumulative for cheque in self.cheques), default=0)
 
-    def price(self, price: int, *, answers: int | None = None) -> None:
-        """Charge this much from here on, in answer to the latest bid, or to the one with this number."""
+    def price(self, price: int, *, answers: int | None = None, rate: int = 0) -> None:
+        """Charge this much from here on, in answer to the latest bid, or to the one with this number.
+
+        `rate`: bytes per second that are promised for it.
+        """
         self.meter.set_price(price, self.meter.mark)
-        self.peer.tell(Clear(price, 0, 1, len(self.bids) if answers is None else answers))
+        self.peer.tell(Clear(price, rate, 1, len(self.bids) if answers is None else answers))
 
     def receipt(self, **changed: int | bytes) -> None:
         """The truth, but for what is changed."""
@@ -145,7 +149,7 @@ class ScriptedSeller:
                     self.bids.append(bid)
                 case ChequeMessage() as cheque:
                     signed = SignedCheque(
-                        self.rail, Cheque(KEY.address, CROOK.address, cheque.cumulative), cheque.signature
+                        self.rail, Cheque(KEY.address, self.key.address, cheque.cumulative), cheque.signature
                     )
                     verify_cheque(self.rail, signed, KEY.address)
                     self.cheques.append(cheque)

@@ -13,12 +13,16 @@ import pytest
 from node.ports.engine import TorrentId
 from node.services.budget import TorrentTerms
 from node.speed.buyer import BID_UNREAD
+from node.speed.delivery import MIN_WINDOW_MS
 from node.speed.errors import StopCode
 from node.speed.messages import Clear
 from tests.adversaries.raw import Request
-from tests.adversaries.sellers import BLOCK, ScriptedSeller, junk
-from tests.adversaries.victim import PIECE, PRICE, victim
-from wallet.amount import cost
+from tests.adversaries.sellers import BLOCK, CROOK, ScriptedSeller, junk
+from tests.adversaries.victim import PIECE, PRICE, Victim, victim
+from wallet.amount import MIB, cost
+from wallet.keys import PrivateKey
+
+HONEST = PrivateKey(b"\x48" * 32)
 
 BLOCKS = PIECE // BLOCK
 """In one piece."""
@@ -198,6 +202,51 @@ async def test_all_but_the_last_block_of_each_piece_earns_nothing(tmp_path: Path
                 await seller.serve(1)
         assert seller.meter.amount > 0
         assert await seller.leave() == 0
+
+
+async def pass_time(buyer: Victim, seconds: int) -> None:
+    """Second by second, each looked at as the node does."""
+    for _ in range(seconds):
+        buyer.later(1)
+        await buyer.payments.carrier.drain()
+
+
+async def test_a_bid_taken_and_not_served_costs_nothing_and_another_seller_completes_the_download(
+    tmp_path: Path, worker_id: str
+) -> None:
+    """Loss = 0: the crook promises a rate, sends nothing and is paid nothing; it is stopped, and gets no bid again."""
+    async with victim(tmp_path, worker_id, sells=False) as buyer:
+        crook = await ScriptedSeller.meet(buyer)
+        crook.receipt()
+        crook.price(PRICE, rate=10 * MIB)
+        await crook.until(lambda: bool(crook.requests))
+        await pass_time(buyer, MIN_WINDOW_MS // 1000 + 2)
+        await crook.stopped(StopCode.BYE)
+        trade = buyer.trade_of(crook.peer)
+        assert trade.last_word is not None
+        assert "delivered 0" in trade.last_word.text
+        crook.price(0)
+
+        honest = await ScriptedSeller.meet(buyer, key=HONEST)
+        honest.open()
+        assert await honest.serve(len(buyer.data) // BLOCK) == len(buyer.data) // BLOCK
+        await honest.paid(cost(len(buyer.data), PRICE))
+        await pass_time(buyer, 60)
+        owed = {key[1]: book.account.owed for key, book in buyer.payments.trades.buyers.items()}
+        assert owed == {CROOK.address: 0, HONEST.address: cost(len(buyer.data), PRICE)}
+        assert (len(crook.bids), crook.cheques) == (1, [])
+
+
+async def test_a_seller_that_ran_out_of_wishes_is_not_stopped(tmp_path: Path, worker_id: str) -> None:
+    """A download with nothing left to ask for is no seller's fault, however long it takes."""
+    async with victim(tmp_path, worker_id, sells=False) as buyer:
+        seller = await ScriptedSeller.meet(buyer)
+        seller.receipt()
+        seller.price(PRICE, rate=100 * MIB)
+        await seller.serve(len(buyer.data) // BLOCK)
+        await seller.paid(cost(len(buyer.data), PRICE))
+        await pass_time(buyer, 120)
+        assert seller.stops == []
 
 
 @pytest.mark.parametrize("shown", [0, 1])

@@ -27,7 +27,8 @@ def test_an_estimate_is_a_range_within_budget_and_price(
     found: list[AskSeen], size: int, max_price: int, budget: int | None, free_rate: int
 ) -> None:
     answer = estimate(size, found, max_price=max_price, budget=budget, free_rate=free_rate)
-    assert 0 <= answer.cost_low <= answer.cost_high <= cost(size, max_price)
+    assert 0 <= (answer.cost_low or 0) <= answer.cost_high <= cost(size, max_price)
+    assert (answer.cost_low is None) == (answer.sellers == 0)
     assert budget is None or answer.cost_high <= budget
     if answer.slowest_ms is not None:
         assert answer.fastest_ms is not None
