@@ -6,7 +6,6 @@ import time
 from typing import Any
 
 import click
-from rich.table import Table
 
 from node.cli.client import torrent_path
 from node.cli.context import Shell, catches
@@ -68,17 +67,10 @@ def _cost(estimate: dict[str, Any], size: int | None, price: int) -> list[str]:
 def show_bill(shell: Shell, bill: dict[str, Any]) -> None:
     """After: who was paid how much for what."""
     say = shell.console.print
+    for line in bill["lines"]:
+        bought = f"{format_size(line['bytes'])} at {format_price(int(line['price']))}"
+        say(f"  seller      {line['seller']} on {line['rail']}: {bought}, {format_amount(int(line['amount']))}")
     if bill["lines"]:
-        table = Table("seller", "network", "bought", "mean price", "cost", box=None)
-        for line in bill["lines"]:
-            table.add_row(
-                line["seller"],
-                line["rail"],
-                format_size(line["bytes"]),
-                format_price(int(line["price"])),
-                format_amount(int(line["amount"])),
-            )
-        say(table)
         say(f"  bought      {format_size(bill['bytes'])} at {format_price(int(bill['price']))} on average")
     say(f"  free        {format_size(bill['free_bytes'])}")
     say(f"  cost        {format_amount(int(bill['amount']))}")

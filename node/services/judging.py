@@ -97,12 +97,15 @@ class Judging:
         line = grown * MILLI // elapsed
         if not first:
             self._line.observe(line, now)
+        arriving, senders = sum(rates.values()), sum(rate > 0 for rate in rates.values())
         watches, verdicts = {}, []
         for trade in paid:
             status, buyer = found.get(trade.peer), trade.buyer
             if status is None or buyer is None or not _priced(buyer):  # it may have changed while the engine answered
                 continue
-            look = self._look(status, buyer, now, self._line.spare(max(0, line - rates[trade.peer]), now))
+            own = rates[trade.peer]
+            room = self._line.room(max(0, line - own), arriving, senders + (not own), now)
+            look = self._look(status, buyer, now, room)
             watch = watches[trade.peer] = self._watches.get(trade.peer) or Watch(look)
             if reason := watch.look(look):
                 verdicts.append((trade, reason))
@@ -113,7 +116,7 @@ class Judging:
         return {status.peer: status for torrent in torrents for status in await self._engine.peers(torrent)}
 
     @staticmethod
-    def _look(status: PeerStatus, buyer: BuyerSession, now: int, spare: int) -> Look:
+    def _look(status: PeerStatus, buyer: BuyerSession, now: int, room: int) -> Look:
         account = buyer.account
         at_stake = account.metered - account.issued if account else 0
         return Look(
@@ -122,7 +125,7 @@ class Judging:
             waiting=status.requests > 0 or (status.wanted and status.choked_by_peer),
             held_back=4 * at_stake >= 3 * cost(buyer.credit, buyer.meter.price),
             granted=buyer.granted,
-            spare=spare,
+            room=room,
             failed=buyer.verifier.rejected,
         )
 

@@ -3,12 +3,13 @@
 Theory. A seller that sets a price has promised service: the rate it granted, or where it granted none, some service.
 Slowness is held against it only where nothing of ours can be the reason. Time counts while its price is in force, it
 has blocks to send (or chokes us although it has what we want), and our debt is not what holds it back. And no more is
-expected of it than our line has room for: the most it has carried lately, less what others send now
+expected of it than our line has room for: the most it has carried lately, less what others send now; or half an even
+share of what arrives, where the line seems full, since nobody keeps a working seller off a line altogether
 
-    expected = min(granted, 7/8 x line - others) x time
+    expected = min(granted, max(7/8 x line - others, arriving / senders / 2)) x time
 
-so that several sellers who fill the line together, or one who grants more than the line takes, are never at fault. The
-line's rate is learnt (`Line`); before anything is known of it, it is taken to be a slow one.
+so that several sellers who fill the line together, or one who grants more than the line takes, are never at fault, but
+one who sends next to nothing is. The line's rate is learnt (`Line`); before that it is taken to be a slow one.
 
 Bytes count as delivered when they arrive, since a large piece takes longer than a window; whoever withholds the last
 block of each piece runs out of credit, and that excuse lasts `CREDIT_PATIENCE_MS`. Failed pieces are judged by the
@@ -50,6 +51,8 @@ LINE_FLOOR = 128 * KIB
 """Bytes per second that any line is taken to carry."""
 LINE_ROOM = (7, 8)
 """The part of the line's best rate that can be relied on."""
+EVEN_SHARE = 2
+"""On a full line, far peers get less than near ones: this part of an even share is still expected."""
 LINE_STRETCH_MS = 60_000
 LINE_STRETCHES = 5
 """The best rate of the last five minutes counts."""
@@ -106,8 +109,14 @@ class Line:
             rate = max(rate, self._peaks.pop()[1])
         self._peaks.append((stretch, rate))
 
-    def spare(self, others: int, at_ms: int) -> int:
-        """Bytes per second that one more seller could surely bring in, while others send this much."""
+    def room(self, others: int, arriving: int, senders: int, at_ms: int) -> int:
+        """Bytes per second that a seller could surely bring in, while others send this much.
+
+        `arriving`: what `senders` peers of its kind send now, itself included.
+        """
+        return max(self._spare(others, at_ms), arriving // (EVEN_SHARE * max(1, senders)))
+
+    def _spare(self, others: int, at_ms: int) -> int:
         oldest = at_ms // LINE_STRETCH_MS - LINE_STRETCHES
         best = max((rate for stretch, rate in self._peaks if stretch > oldest), default=0)
         carries = max(best, LINE_FLOOR)
@@ -122,7 +131,7 @@ class Look:
     """One connection at one moment. `waiting`: a price is in force and the seller could send us something.
 
     `held_back`: our unpaid debt is about as large as the credit it gives. Marks and `failed` are bytes so far; rates
-    bytes per second; `spare` as `Line.spare` has it.
+    bytes per second; `room` as `Line.room` has it.
     """
 
     at_ms: int
@@ -130,7 +139,7 @@ class Look:
     waiting: bool
     held_back: bool = False
     granted: int = 0
-    spare: int = 0
+    room: int = 0
     failed: int = 0
 
 
@@ -152,7 +161,7 @@ class Watch:
         self._held_back = self._held_back + passed if now.held_back and not got else 0
         excused = now.held_back and self._held_back < CREDIT_PATIENCE_MS
         if last.waiting and now.waiting and not excused:
-            room = min(last.spare, now.spare)
+            room = min(last.room, now.room)
             granted = min(last.granted, now.granted)
             counted = min(passed, LONGEST_STEP_MS)
             self._waited += counted

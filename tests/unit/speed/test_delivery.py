@@ -26,7 +26,7 @@ KIB = 1024
 
 def watched(seconds: int, rate: int, *, granted: int, **facts: int | bool) -> tuple[int, str | None]:
     """A seller that sends `rate` bytes per second: (seconds until the verdict, the verdict)."""
-    known: dict[str, int | bool] = {"waiting": True, "spare": 100 * MIB, **facts}
+    known: dict[str, int | bool] = {"waiting": True, "room": 100 * MIB, **facts}
 
     def look(second: int) -> Look:
         return Look(second * SECOND, second * rate, granted=granted, **known)  # type: ignore[arg-type]  # as the field
@@ -69,7 +69,7 @@ def test_a_seller_that_sends_nothing_or_a_trickle_is_found_within_a_window() -> 
 
 @pytest.mark.parametrize(
     "facts",
-    [{"waiting": False}, {"spare": 0}, {"spare": 100 * KIB}],
+    [{"waiting": False}, {"room": 0}, {"room": 100 * KIB}],
     ids=["nothing to ask it for", "our line is full", "our line has little room"],
 )
 def test_a_slow_seller_is_not_to_blame_for_us(facts: dict[str, int]) -> None:
@@ -78,10 +78,10 @@ def test_a_slow_seller_is_not_to_blame_for_us(facts: dict[str, int]) -> None:
 
 @given(st.integers(1, 100 * MIB), st.integers(1, 200), st.integers(0, 100 * MIB))
 def test_whoever_delivers_what_it_granted_or_what_our_line_takes_is_never_stopped(
-    granted: int, seconds: int, spare: int
+    granted: int, seconds: int, room: int
 ) -> None:
     # Blocks make deliveries lumpy: a grant below a block per second comes in steps, but the sums are the same.
-    assert watched(seconds, max(1, min(granted, spare)), granted=granted, spare=spare)[1] is None
+    assert watched(seconds, max(1, min(granted, room)), granted=granted, room=room)[1] is None
 
 
 def test_used_up_credit_excuses_a_while_and_not_for_ever() -> None:
@@ -92,12 +92,13 @@ def test_used_up_credit_excuses_a_while_and_not_for_ever() -> None:
 
 def test_the_line_is_what_it_has_carried_lately_within_the_limit() -> None:
     line = Line()
-    assert line.spare(0, 0) == LINE_FLOOR * 7 // 8
+    assert line.room(0, 0, 1, 0) == LINE_FLOOR * 7 // 8
     line.observe(8 * MIB, 0)
     line.observe(2 * MIB, SECOND)
-    assert line.spare(MIB, 2 * SECOND) == 6 * MIB
-    assert line.spare(9 * MIB, 2 * SECOND) == 0
-    assert line.spare(0, 400 * SECOND) == LINE_FLOOR * 7 // 8
+    assert line.room(MIB, MIB, 1, 2 * SECOND) == 6 * MIB
+    assert line.room(9 * MIB, 0, 1, 2 * SECOND) == 0
+    assert line.room(9 * MIB, 9 * MIB, 3, 2 * SECOND) == 3 * MIB // 2
+    assert line.room(0, 0, 0, 400 * SECOND) == LINE_FLOOR * 7 // 8
     limited = Line(limit=MIB)
     limited.observe(8 * MIB, 0)
-    assert limited.spare(0, 0) == MIB * 7 // 8
+    assert limited.room(0, 0, 1, 0) == MIB * 7 // 8
