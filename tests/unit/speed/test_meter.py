@@ -109,7 +109,7 @@ def test_payable_grows_only_by_verified_bytes_and_never_shrinks(events: list[tup
     meter = Meter()
     verifier = Verifier(meter)
     price = {0: 0, 1: 1, 2: 10**15, 3: 3 * 10**17, 4: 999, 5: 2**90}
-    payable = 0
+    payable = payable_bytes = 0
     for kind, number, length, junk in events:
         if kind == "block":
             meter.advance(meter.mark + length)
@@ -124,7 +124,9 @@ def test_payable_grows_only_by_verified_bytes_and_never_shrinks(events: list[tup
             meter.set_price(price[number], meter.mark)
             assert verifier.payable == payable
         assert payable <= verifier.payable <= meter.amount
-        payable = verifier.payable
+        assert payable_bytes <= verifier.payable_bytes <= meter.bytes
+        assert (verifier.payable_bytes == 0) == (verifier.payable == 0)
+        payable, payable_bytes = verifier.payable, verifier.payable_bytes
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 65536)), max_size=40), PRICES)
