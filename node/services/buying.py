@@ -227,19 +227,28 @@ class Buying:
         buyer = trade.buyer
         if buyer is None or trade.buyer_key is None:
             return
-        book = self._trades.buyers[trade.buyer_key]
-        before = book.account.owed
         now = self._carrier.now()
         outputs = buyer.settle(now)
-        grown = book.account.owed - before
-        if grown:
-            book.pending[trade.torrent] = book.pending.get(trade.torrent, 0) + grown
-            if self._budget.spent(trade.peer, trade.torrent, grown) and not trade.gone:
-                self._carrier.spawn(self._bid(trade))
+        self._book_growth(trade)
         self._carrier.run(trade, outputs)
         deadline = buyer.deadline()
         if deadline is not None and not trade.gone:
             asyncio.get_running_loop().call_later(max(0.0, deadline - now.mono), self._touch, trade)
+
+    def _book_growth(self, trade: Trade) -> None:
+        """What this connection owes more since the last time is for its torrent, and counts against the limits.
+
+        The session also settles when a receipt comes, so it is its own count that tells, not who called it.
+        """
+        if trade.buyer is None or trade.buyer_key is None:
+            return
+        grown = trade.buyer.counted - trade.booked
+        if grown:
+            trade.booked += grown
+            book = self._trades.buyers[trade.buyer_key]
+            book.pending[trade.torrent] = book.pending.get(trade.torrent, 0) + grown
+            if self._budget.spent(trade.peer, trade.torrent, grown) and not trade.gone:
+                self._carrier.spawn(self._bid(trade))
 
     # --- bids --------------------------------------------------------------------------------------------------------
 
@@ -333,6 +342,7 @@ class Buying:
 
     def _issue_soon(self, trade: Trade, order: IssueCheque) -> None:
         spent: dict[TorrentId, int] = {}
+        self._book_growth(trade)
         if trade.buyer_key is not None:
             book = self._trades.buyers[trade.buyer_key]
             spent, book.pending = book.pending, spent

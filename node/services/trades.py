@@ -47,6 +47,8 @@ class Trade:
     gone: bool = False
     retry_bid_at: float | None = None
     stopped_at: float | None = None
+    booked: int = 0
+    """Units of what we owe on this connection that are in its book, by torrent, and in the budget."""
     recorded_sent: tuple[int, int] = (0, 0)
     recorded_received: tuple[int, int] = (0, 0)
     """Priced bytes and amount that are in the transfers table already."""

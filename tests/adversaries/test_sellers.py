@@ -12,6 +12,7 @@ import pytest
 
 from node.ports.engine import TorrentId
 from node.services.budget import TorrentTerms
+from node.services.judging import FIRST_BAR
 from node.speed.buyer import BID_UNREAD
 from node.speed.delivery import MIN_WINDOW_MS
 from node.speed.errors import StopCode
@@ -220,6 +221,7 @@ async def test_a_bid_taken_and_not_served_costs_nothing_and_another_seller_compl
         crook.receipt()
         crook.price(PRICE, rate=10 * MIB)
         await crook.until(lambda: bool(crook.requests))
+        await buyer.until(lambda: crook.session.granted > 0, "the buyer knows what was promised")
         await pass_time(buyer, MIN_WINDOW_MS // 1000 + 2)
         await crook.stopped(StopCode.BYE)
         trade = buyer.trade_of(crook.peer)
@@ -235,6 +237,25 @@ async def test_a_bid_taken_and_not_served_costs_nothing_and_another_seller_compl
         owed = {key[1]: book.account.owed for key, book in buyer.payments.trades.buyers.items()}
         assert owed == {CROOK.address: 0, HONEST.address: cost(len(buyer.data), PRICE)}
         assert (len(crook.bids), crook.cheques) == (1, [])
+
+
+async def test_a_stopped_seller_is_tried_again_when_its_time_is_over(tmp_path: Path, worker_id: str) -> None:
+    """It stays connected meanwhile: what it serves for nothing is welcome."""
+    async with victim(tmp_path, worker_id, sells=False) as buyer:
+        crook = await ScriptedSeller.meet(buyer)
+        crook.receipt()
+        crook.price(PRICE, rate=10 * MIB)
+        await crook.until(lambda: bool(crook.requests))
+        await buyer.until(lambda: crook.session.granted > 0, "the buyer knows what was promised")
+        await pass_time(buyer, MIN_WINDOW_MS // 1000 + 2)
+        await crook.stopped(StopCode.BYE)
+        crook.price(0)
+        assert await crook.serve(4) == 4
+        await pass_time(buyer, 20)
+        assert (len(crook.bids), crook.gone) == (1, False)
+        buyer.later(FIRST_BAR)
+        await crook.until(lambda: len(crook.bids) == 2)
+        assert crook.held == 0
 
 
 async def test_a_seller_that_ran_out_of_wishes_is_not_stopped(tmp_path: Path, worker_id: str) -> None:

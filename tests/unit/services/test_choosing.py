@@ -147,6 +147,17 @@ async def test_a_seller_that_we_want_nothing_of_is_not_to_blame() -> None:
     assert await floor.seconds(100) == {}
 
 
+async def test_a_seller_whose_pieces_fail_is_stopped() -> None:
+    floor = Floor()
+    trade = floor.seller(1, price=PRICE, granted=MIB)
+    assert trade.buyer is not None
+    for piece in range(5):
+        trade.buyer.bytes_received(piece, MIB)
+        trade.buyer.piece_failed(piece)
+    verdicts = await floor.seconds(2, p1=MIB)
+    assert "failed their hash" in verdicts[trade.peer]
+
+
 async def test_without_a_price_nothing_was_promised() -> None:
     floor = Floor()
     floor.seller(1)
