@@ -31,7 +31,7 @@ from pydantic import BaseModel
 
 from node import __version__
 from node.daemon import Daemon
-from node.http import models
+from node.http import bill_models, models
 from node.http.btfs import BtfsApi
 from node.http.money import MoneyApi
 from node.http.requests import answer, read_body
@@ -162,7 +162,7 @@ class Api:
     async def estimate(self, request: web.Request) -> web.Response:
         found = await self._daemon.billing.outlook(self._daemon.torrents.record(self._id(request)))
         return answer(
-            models.Estimate(
+            bill_models.Estimate(
                 size=found.size,
                 sellers=found.estimate.sellers,
                 lowest_cost=found.estimate.cost_low,
@@ -181,11 +181,11 @@ class Api:
         account = await self._daemon.billing.account(torrent)
         made = account.bill
         return answer(
-            models.Bill(
+            bill_models.Bill(
                 id=torrent,
                 name=record.name,
                 lines=[
-                    models.BillLine(
+                    bill_models.BillLine(
                         seller=line.seller,
                         rail=line.rail,
                         bytes=line.bytes,
