@@ -13,7 +13,7 @@ from rich.table import Table
 
 from node.cli.client import CliError
 from node.cli.context import Shell, catches
-from wallet.amount import Token, format_amount, parse_amount
+from wallet.amount import Token, format_amount, format_size, parse_amount
 
 RAIL = click.option("--rail", help="Which of the configured networks; may be left out where there is only one.")
 YES = click.option("--yes", is_flag=True, help="Do not ask.")
@@ -211,6 +211,51 @@ def _show_payouts(shell: Shell, found: dict[str, Any]) -> None:
             say("nothing is final yet: `bttnode settle --dry-run` shows what could be cashed")
 
     shell.show(found, show)
+
+
+@click.command("reputation")
+@RAIL
+@click.pass_obj
+@catches
+def reputation(shell: Shell, rail: str | None) -> None:
+    """What each counterparty did to us, and its score (500: a stranger). Fades with a half-life of 30 days."""
+    rows = [row for row in shell.client.get("/v1/reputation") if rail in (None, row["rail"])]
+
+    def show() -> None:
+        heads = (
+            "who",
+            "address",
+            "rail",
+            "delivered",
+            "failed",
+            "bought",
+            "paid",
+            "unpaid",
+            "bounced",
+            "score",
+            "seen",
+        )
+        table = Table(*heads, box=None)
+        for row in rows:
+            table.add_row(
+                " and ".join({"payer": "pays us", "payee": "we pay"}[role] for role in row["roles"]),
+                row["address"],
+                row["rail"],
+                format_size(int(row["delivered"])),
+                row["failed"],
+                format_size(int(row["bought"])),
+                format_amount(int(row["paid"])),
+                format_size(int(row["unpaid"])),
+                str(row["bounces"]),
+                "barred" if row["barred_until"] else str(row["score"]),
+                f"{datetime.datetime.fromtimestamp(row['last_seen']):%Y-%m-%d %H:%M}",
+            )
+        if rows:
+            shell.console.print(table)
+        else:
+            shell.console.print("nobody has paid us or been paid yet")
+
+    shell.show(rows, show)
 
 
 @click.command("limits")

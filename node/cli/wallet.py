@@ -15,7 +15,7 @@ from rich.table import Table
 from node.cli.client import CliError
 from node.cli.context import AMOUNT, Shell, catches, password
 from node.cli.money import COMMANDS as MONEY_COMMANDS
-from node.cli.money import RAIL, YES, amount, earnings, quoted, show_transaction
+from node.cli.money import RAIL, YES, amount, earnings, quoted, reputation, show_transaction
 from wallet import keystore
 from wallet.address import Address
 from wallet.amount import format_amount, format_size
@@ -299,4 +299,4 @@ def _show_plan(shell: Shell, row: dict[str, Any]) -> None:
 for command in MONEY_COMMANDS:
     wallet.add_command(command)
 
-COMMANDS = (wallet, vault, accounts, earnings, settle)
+COMMANDS = (wallet, vault, accounts, earnings, reputation, settle)

@@ -37,8 +37,9 @@ from node.services.budget import Budget, TorrentTerms
 from node.services.buying import Buying
 from node.services.carrier import Carrier
 from node.services.history import keep
+from node.services.reputation import Reputations
 from node.services.selling import Selling
-from node.services.trades import Trade, Trades
+from node.services.trades import AccountKey, Trade, Trades
 from node.services.vault import VaultView
 from node.speed.credit import CreditPolicy
 from node.speed.errors import Action, MessageError, RemoteFaultError
@@ -78,6 +79,7 @@ class Payments:
         store: Store,
         vault: VaultView,
         budget: Budget,
+        reputations: Reputations,
         key: PrivateKey,
         clock: Clock,
         nonce: Callable[[int], bytes],
@@ -86,6 +88,7 @@ class Payments:
         self.trades = Trades()
         self._store = store
         self._budget = budget
+        self._reputations = reputations
         self._own = key.address
         self.carrier = Carrier(engine, clock)
         """For whoever decides on service beside the sessions: the market."""
@@ -96,7 +99,15 @@ class Payments:
             credit=settings.credit,
             stall_timeout=settings.stall_timeout,
         )
-        self._selling = Selling(terms, carrier=self.carrier, trades=self.trades, store=store, vault=vault, nonce=nonce)
+        self._selling = Selling(
+            terms,
+            carrier=self.carrier,
+            trades=self.trades,
+            store=store,
+            vault=vault,
+            reputations=reputations,
+            nonce=nonce,
+        )
         self._buying = Buying(
             settings.rails,
             settings.max_price,
@@ -119,6 +130,10 @@ class Payments:
     def coverage_changed(self, rail: str, payer: Address, coverage: int, paid_out: int) -> None:
         """News from the chain about a payer who may owe us."""
         self._selling.coverage_changed(rail, payer, coverage, paid_out)
+
+    def barred(self, rail: str, payer: Address) -> None:
+        """A cheque of this payer has bounced."""
+        self._selling.barred(rail, payer)
 
     def due(self, torrent: TorrentId) -> tuple[int, bool]:
         """(units owed for this torrent and not signed yet, whether all its sellers are paid and have said so)."""
@@ -213,14 +228,11 @@ class Payments:
 
     def _close(self, trade: Trade, sent: int) -> None:
         trade.gone = True
-        if trade.seller:
-            trade.seller.closed(sent)
         self._buying.gone(trade)
         self.trades.close(trade.peer)
         if trade.buyer is None or trade.buyer.idle:
             self._budget.release(trade.peer)
-        if trade.seller_key:
-            self._selling.refresh(trade.seller_key)
+        self._selling.gone(trade, sent)
         self.carrier.spawn(self._keep(trade))
 
     def _release_idle(self, torrent: TorrentId) -> None:
@@ -239,23 +251,30 @@ class Payments:
         try:
             message = decode_message(payload)
         except MessageError as error:
-            for session in (trade.seller, trade.buyer):
+            for session, who in ((trade.seller, trade.seller_key), (trade.buyer, trade.buyer_key)):
                 if session is not None:
                     self.carrier.run(trade, session.fault(error))
+                    self._remember(who, error)
             self._punish(trade, error)
             return
         if message is None:
             return
         now = self.now()
-        for session in (trade.seller, trade.buyer):
+        for session, who in ((trade.seller, trade.seller_key), (trade.buyer, trade.buyer_key)):
             if session is None:
                 continue
             try:
                 self.carrier.run(trade, session.message(message, now))
             except RemoteFaultError as fault:
                 self.carrier.run(trade, session.fault(fault))
+                self._remember(who, fault)
                 self._punish(trade, fault)
                 return
+
+    def _remember(self, who: AccountKey | None, fault: RemoteFaultError) -> None:
+        """Whoever has given no name yet leaves no trace."""
+        if who is not None:
+            self._reputations.fault(*who, fault)
 
     def _punish(self, trade: Trade, fault: RemoteFaultError) -> None:
         if fault.action in (Action.DISCONNECT, Action.BAN):

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from node.ports.store import Store
 from node.services.carrier import Carrier
 from node.services.history import received_cheque
+from node.services.reputation import Reputations
 from node.services.trades import AccountKey, Trade, Trades
 from node.services.vault import VaultView
 from node.speed.credit import SellerAccount
+from node.speed.errors import StopCode
 from node.speed.outputs import CheckCoverage, StoreCheque
+from node.speed.reputation import Deed
 from node.speed.seller import SellerSession, SellerTerms
 from wallet.address import Address
+from wallet.amount import MIB
 from wallet.chains.base import ChainError
 
 
@@ -27,6 +32,7 @@ class Selling:
         trades: Trades,
         store: Store,
         vault: VaultView,
+        reputations: Reputations,
         nonce: Callable[[int], bytes],
     ) -> None:
         self._terms = terms
@@ -34,6 +40,7 @@ class Selling:
         self._trades = trades
         self._store = store
         self._vault = vault
+        self._reputations = reputations
         self._nonce = nonce
         carrier.on(CheckCoverage, lambda trade, order: carrier.spawn(self._check_coverage(trade, order)))
         carrier.on(StoreCheque, lambda trade, order: carrier.spawn(self._store_cheque(trade, order)))
@@ -57,6 +64,36 @@ class Selling:
             account.coverage, account.paid_out = coverage, paid_out
             self.refresh((rail, payer))
 
+    def barred(self, rail: str, payer: Address) -> None:
+        """A cheque of this payer has bounced: no connection of it is sold anything any more."""
+        for trade in list(self._trades.open.values()):
+            if trade.seller_key == (rail, payer) and trade.seller is not None:
+                self._refuse_barred(trade, trade.seller, (rail, payer))
+
+    def gone(self, trade: Trade, sent: int) -> None:
+        """The connection is gone; `sent` is its last mark. What the payer leaves unpaid with its last connection is
+        held against it."""
+        seller, key = trade.seller, trade.seller_key
+        if seller is None:
+            return
+        price = seller.price
+        seller.closed(sent)
+        if key is None or seller.account is None:
+            return
+        if not any(other.seller_key == key for other in self._trades.open.values()):
+            self._reputations.note(*key, Deed.UNPAID, seller.account.abandon() * MIB // price)
+        self.refresh(key)
+
+    def _refuse_barred(self, trade: Trade, seller: SellerSession, key: AccountKey) -> bool:
+        """Whether this payer may be sold nothing now, and has been told so."""
+        until = self._reputations.barred_until(*key)
+        if until is None:
+            return False
+        day = datetime.fromtimestamp(until, UTC).date()
+        text = f"a cheque of this payer bounced: nothing is sold to it before {day}, unless the cheque is paid"
+        self._carrier.run(trade, seller.refuse(StopCode.INSOLVENT, text))
+        return True
+
     async def _check_coverage(self, trade: Trade, order: CheckCoverage) -> None:
         seller, bid = trade.seller, order.bid
         if seller is None:
@@ -67,7 +104,10 @@ class Selling:
         except ChainError as error:
             self._carrier.run(trade, seller.coverage_failed(str(error)))
             return
-        trade.seller_key = (bid.rail, bid.payer)
+        key = trade.seller_key = (bid.rail, bid.payer)
+        if self._refuse_barred(trade, seller, key):
+            return
+        account.score = self._reputations.score(*key)
         self._carrier.run(trade, seller.coverage_known(account))
 
     async def _account(self, key: AccountKey) -> SellerAccount:
@@ -85,6 +125,7 @@ class Selling:
                 signature=stored.signature,
                 forgiven=stored.forgiven,
                 paid_bytes=stored.paid_bytes,
+                left_unpaid=max(0, stored.earned - stored.cumulative),
             )
         return self._trades.sellers.setdefault(key, account)
 
@@ -92,9 +133,14 @@ class Selling:
         seller, key = trade.seller, trade.seller_key
         if seller is None or key is None or seller.account is None:
             return
-        now = self._carrier.now()
+        account, now = seller.account, self._carrier.now()
         await self._store.receive_cheque(
-            received_cheque(key, self._terms.payee, seller.account, order.cumulative, order.signature, now.wall)
+            received_cheque(key, self._terms.payee, account, order.cumulative, order.signature, now.wall)
         )
-        self._carrier.run(trade, seller.cheque_stored(order.cumulative, order.signature, self._carrier.now()))
+        paid, paid_bytes = account.accepted, account.paid_bytes
+        outputs = seller.cheque_stored(order.cumulative, order.signature, self._carrier.now())
+        self._reputations.note(*key, Deed.PAID, account.accepted - paid)
+        self._reputations.note(*key, Deed.BOUGHT, account.paid_bytes - paid_bytes)
+        account.score = self._reputations.score(*key)
+        self._carrier.run(trade, outputs)
         self.refresh(key)

@@ -347,6 +347,7 @@ class BuyerSession:
                 f"we {ours.bytes} bytes, {ours.amount}",
                 action=Action.STOP_TRADE,
                 code=StopCode.ACCOUNTS_DIFFER,
+                overcounted=max(0, receipt.priced - ours.bytes),
             )
         account.acknowledged = max(account.acknowledged, receipt.cumulative)
         self.credit = receipt.credit

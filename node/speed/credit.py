@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from node.speed.reputation import NEUTRAL, trusted_window
 from wallet.amount import MIB, cost
 
 FORGIVE_DIVISOR = 64
@@ -78,6 +79,10 @@ class SellerAccount:
     storing: int = 0
     """Highest cheque on its way into the store."""
     rate: int = 0
+    score: int = NEUTRAL
+    """What we think of this payer (`node.speed.reputation`)."""
+    left_unpaid: int = 0
+    """Units that `abandon` has told of and no cheque has covered since."""
     connections: list[Holder] = field(default_factory=list)
     """Connections that are metered at a price now; they share the window."""
 
@@ -88,8 +93,8 @@ class SellerAccount:
 
     @property
     def window(self) -> int:
-        """Credit in bytes."""
-        return self.policy.limit(self.paid_bytes, self.rate)
+        """Credit in bytes: what the payer's history allows, less where its reputation is bad."""
+        return trusted_window(self.policy.newcomer, self.policy.limit(self.paid_bytes, self.rate), self.score)
 
     def left(self, price: int) -> int:
         """Units that may still be metered before a cheque must come, for all connections together."""
@@ -127,7 +132,14 @@ class SellerAccount:
         self.accepted, self.signature = cumulative, signature
         # A payer that pays what had been forgiven after all (blocks that did arrive) gets the allowance back.
         self.forgiven = max(0, min(self.forgiven, self.earned - self.accepted))
+        self.left_unpaid = max(0, min(self.left_unpaid, self.earned - self.accepted))
         return grown
+
+    def abandon(self) -> int:
+        """The payer is gone: return how many units it has left unpaid that were not told of before."""
+        rest = max(0, self.earned - max(self.accepted, self.storing))
+        left, self.left_unpaid = rest - self.left_unpaid, max(rest, self.left_unpaid)
+        return max(0, left)
 
     def forgive(self, price: int) -> int:
         """After a broken connection: write off what the allowance covers; return how much."""

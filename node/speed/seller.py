@@ -184,10 +184,16 @@ class SellerSession:
             return []
         return self._refuse(StopCode.CHAIN_UNAVAILABLE, f"cannot check the payer's vault now: {reason}")
 
+    def refuse(self, code: StopCode, text: str) -> list[Output]:
+        """This payer is sold nothing now, for a reason of ours; `text` tells it why. It may bid again."""
+        if self.bid is None or self.state is SellerState.CLOSED:
+            return []
+        return self._refuse(code, text)
+
     def cheque_stored(self, cumulative: int, signature: bytes, now: Now) -> list[Output]:
         """The answer to `StoreCheque`: it is durable, so it counts. The peer may be gone: the account still grows."""
         account = self._account()
-        if account.accept(cumulative, signature, self.meter.price or self._price_asked or self.terms.reserve):
+        if account.accept(cumulative, signature, self.price):
             self._useless = 0
         if self.state is SellerState.CLOSED:
             return []
@@ -254,6 +260,11 @@ class SellerSession:
         self._book(self.meter.advance(mark))
         self._leave()
         self.state = SellerState.CLOSED
+
+    @property
+    def price(self) -> int:
+        """Units per MiB: in force, or asked last, or the reserve; never 0."""
+        return self.meter.price or self._price_asked or self.terms.reserve
 
     @property
     def held(self) -> int:

@@ -27,6 +27,7 @@ from node.ports.engine import (
 from node.ports.store import Store
 from node.services.budget import Budget
 from node.services.payments import Payments, PaymentSettings
+from node.services.reputation import Reputations
 from node.services.trades import Trade
 from node.services.vault import VaultView
 from node.speed.messages import Hello
@@ -176,6 +177,7 @@ async def victim(folder: Path, worker: str, *, sells: bool) -> AsyncIterator[Vic
         store=store,
         vault=vault,
         budget=Budget(SpendLimits(), store=store, vault=vault, clock=clock),
+        reputations=await Reputations.open(store, wall=clock.wall),
         key=KEY,
         clock=clock,
         nonce=secrets.token_bytes,
