@@ -165,6 +165,7 @@ class Payments:
             if trade.seller:
                 self.carrier.run(trade, trade.seller.timer(now))
             self._buying.timer(trade, now)
+        self._selling.tick()
 
     def handle(self, event: EngineEvent) -> None:
         """One engine event, in order."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from node.ports.store import Store
+from node.services.advances import Advances
 from node.services.carrier import Carrier
 from node.services.history import received_cheque
 from node.services.reputation import Reputations
@@ -13,6 +14,7 @@ from node.services.trades import AccountKey, Trade, Trades
 from node.services.vault import VaultView
 from node.speed.credit import SellerAccount
 from node.speed.errors import StopCode
+from node.speed.newcomers import LEAST_DRAW, Newcomers
 from node.speed.outputs import CheckCoverage, StoreCheque
 from node.speed.reputation import Deed
 from node.speed.seller import SellerSession, SellerTerms
@@ -42,6 +44,12 @@ class Selling:
         self._vault = vault
         self._reputations = reputations
         self._nonce = nonce
+        self._advances = Advances(
+            Newcomers(window=max(LEAST_DRAW, terms.credit.newcomer)),
+            reserve=terms.reserve,
+            now_ms=lambda: int(carrier.now().mono * 1000),
+            on_more=self._advanced,
+        )
         carrier.on(CheckCoverage, lambda trade, order: carrier.spawn(self._check_coverage(trade, order)))
         carrier.on(StoreCheque, lambda trade, order: carrier.spawn(self._store_cheque(trade, order)))
 
@@ -49,6 +57,10 @@ class Selling:
         """Offer to sell on this connection."""
         trade.seller = SellerSession(self._terms, self._nonce(32))
         self._carrier.run(trade, trade.seller.start(self._carrier.now()))
+
+    def tick(self) -> None:
+        """Call about once a second."""
+        self._advances.tick()
 
     def refresh(self, key: AccountKey) -> None:
         """The account moved: all connections of this payer may be served more or less."""
@@ -82,7 +94,14 @@ class Selling:
             return
         if not any(other.seller_key == key for other in self._trades.open.values()):
             self._reputations.note(*key, Deed.UNPAID, seller.account.abandon() * MIB // price)
+            self._advances.gone(key)
         self.refresh(key)
+
+    def _advanced(self, key: AccountKey) -> None:
+        now = self._carrier.now()
+        for trade in list(self._trades.open.values()):
+            if trade.seller_key == key and trade.seller is not None:
+                self._carrier.run(trade, trade.seller.advanced(now))
 
     def _refuse_barred(self, trade: Trade, seller: SellerSession, key: AccountKey) -> bool:
         """Whether this payer may be sold nothing now, and has been told so."""
@@ -108,6 +127,8 @@ class Selling:
         if self._refuse_barred(trade, seller, key):
             return
         account.score = self._reputations.score(*key)
+        if trade.peer in self._trades.open:  # it may have gone while the chain answered
+            self._advances.ask(key, account, host=trade.host, price=seller.round_price)
         self._carrier.run(trade, seller.coverage_known(account))
 
     async def _account(self, key: AccountKey) -> SellerAccount:
@@ -115,7 +136,7 @@ class Selling:
         if account is not None:
             return account
         stored = await self._store.received(key[0], key[1], self._terms.payee)
-        account = SellerAccount(self._terms.credit)
+        account = SellerAccount(self._terms.credit, advance=0)
         if stored is not None:
             account = SellerAccount(
                 self._terms.credit,
@@ -125,6 +146,7 @@ class Selling:
                 signature=stored.signature,
                 forgiven=stored.forgiven,
                 paid_bytes=stored.paid_bytes,
+                advance=0,
                 left_unpaid=max(0, stored.earned - stored.cumulative),
             )
         return self._trades.sellers.setdefault(key, account)
@@ -142,5 +164,6 @@ class Selling:
         self._reputations.note(*key, Deed.PAID, account.accepted - paid)
         self._reputations.note(*key, Deed.BOUGHT, account.paid_bytes - paid_bytes)
         account.score = self._reputations.score(*key)
+        self._advances.paid(key)
         self._carrier.run(trade, outputs)
         self.refresh(key)

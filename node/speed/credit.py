@@ -6,6 +6,11 @@ everything goes well the window doubles per round trip, as TCP's slow start does
 vanishes has paid at least as much as it takes beyond the newcomer's share. Growth stops at what the present rate needs
 for a round trip of payment, and at `cap`.
 
+The newcomer's share is an advance: nothing but a name stands behind it, and names cost nothing. So it can be drawn from
+a budget that many newcomers share (`node.speed.newcomers`). `advance` is what this payer holds of it, and goes back as
+it pays; the window is what it has paid for, plus the advance. Whoever vanishes keeps at most its advance beyond what it
+paid, and all newcomers together at most the budget.
+
 One `SellerAccount` stands for one (payer, payee, rail), whatever number of connections and torrents the payer has with
 us: the cheque is cumulative over all of them, so credit must be too. Debt in the account is money, since prices differ;
 the window is bytes, converted at the price of the connection that asks.
@@ -45,9 +50,12 @@ class CreditPolicy:
         if not 0 < self.newcomer <= self.cap or self.quantum < 1 or self.round_trip_ms < 0:
             raise ValueError("credit policy: need 0 < newcomer <= cap, quantum >= 1, round trip >= 0")
 
-    def limit(self, paid_bytes: int, rate: int) -> int:
-        """The window in bytes for a payer who has paid for `paid_bytes` and takes `rate` bytes per second now."""
-        earned = self.newcomer + paid_bytes
+    def limit(self, paid_bytes: int, rate: int, advance: int | None = None) -> int:
+        """The window in bytes for a payer who has paid for `paid_bytes` and takes `rate` bytes per second now.
+
+        `advance`: its bytes of a newcomer's share; None: all of it.
+        """
+        earned = paid_bytes + (self.newcomer if advance is None else advance)
         needed = max(self.newcomer, 2 * self.quantum + rate * self.round_trip_ms // MILLI)
         return min(earned, needed, self.cap)
 
@@ -81,6 +89,11 @@ class SellerAccount:
     rate: int = 0
     score: int = NEUTRAL
     """What we think of this payer (`node.speed.reputation`)."""
+    advance: int | None = None
+    """Bytes drawn from a budget of newcomers; None: there is no budget, and every payer has the newcomer's share."""
+    cheapest: int = 0
+    dearest: int = 0
+    """The lowest and the highest price it was metered at since we know it; 0: none. See `metered_at`."""
     left_unpaid: int = 0
     """Units that `abandon` has told of and no cheque has covered since."""
     connections: list[Holder] = field(default_factory=list)
@@ -92,13 +105,23 @@ class SellerAccount:
         return max(0, self.earned - self.forgiven - self.accepted)
 
     @property
+    def unsigned(self) -> int:
+        """Units metered in all that no cheque covers, forgiven or not, not even one on its way into the store."""
+        return max(0, self.earned - max(self.accepted, self.storing))
+
+    @property
     def window(self) -> int:
         """Credit in bytes: what the payer's history allows, less where its reputation is bad."""
-        return trusted_window(self.policy.newcomer, self.policy.limit(self.paid_bytes, self.rate), self.score)
+        limit = self.policy.limit(self.paid_bytes, self.rate, self.advance)
+        return trusted_window(self.policy.newcomer, limit, self.score)
 
     def left(self, price: int) -> int:
         """Units that may still be metered before a cheque must come, for all connections together."""
-        left = cost(self.window, price) - self.unpaid - self.unearned
+        owed = self.unpaid + self.unearned
+        if self.needed_advance and 0 < self.cheapest < price:
+            # As many bytes as it can be: a newcomer's window does not open again because its price rises.
+            owed = -(-owed * price // self.cheapest)
+        left = cost(self.window, price) - owed
         if self.coverage is not None:
             uncashed = max(0, self.accepted - self.paid_out)
             left = min(left, self.coverage - uncashed - self.unpaid)
@@ -114,21 +137,43 @@ class SellerAccount:
         """Nothing stands behind another cheque, as far as we know."""
         return self.coverage is not None and self.coverage <= max(0, self.accepted - self.paid_out) + self.unpaid
 
+    @property
+    def needed_advance(self) -> int:
+        """Bytes that it has to be advanced, since it has not paid for as many yet."""
+        return max(0, self.policy.newcomer - self.paid_bytes)
+
+    def wanted_advance(self, price: int) -> int:
+        """`needed_advance`; 0 where none could be used: it was taken and never paid, or we would not sell anyway."""
+        spent = cost(self.policy.newcomer, price) <= self.unpaid + self.unearned
+        return 0 if spent or self.uncovered or self.score <= 0 else self.needed_advance
+
     def share(self, price: int, connection: Holder) -> int:
         """`left` for one connection: its part among those that are metered, without what the others hold."""
         others: Sequence[Holder] = [other for other in self.connections if other is not connection]
         left = self.left(price)
         return max(0, min(left // (len(others) + 1), left - sum(other.held for other in others)))
 
+    def metered_at(self, price: int) -> None:
+        """From now on bytes are metered at this price, above 0.
+
+        Debt is money, windows are bytes. Where it matters how many bytes a debt stands for, the price is taken that is
+        worse for the payer: it has a hand in prices, by its bids.
+        """
+        self.cheapest = min(self.cheapest or price, price)
+        self.dearest = max(self.dearest, price)
+
     def accept(self, cumulative: int, signature: bytes, price: int) -> int:
-        """A cheque is durable: book it, return by how much it grew. `price` turns the money into paid bytes."""
+        """A cheque is durable: book it, return by how much it grew.
+
+        `price` turns the money into paid bytes, where it never was metered at a higher one.
+        """
         grown = cumulative - self.accepted
         if grown <= 0:
             return 0
         # Only what was really delivered earns credit: a prepayment is safe, but proves nothing about debts.
         counted = min(grown, self.unpaid)
         if price > 0:
-            self.paid_bytes += counted * MIB // price
+            self.paid_bytes += counted * MIB // max(price, self.dearest)
         self.accepted, self.signature = cumulative, signature
         # A payer that pays what had been forgiven after all (blocks that did arrive) gets the allowance back.
         self.forgiven = max(0, min(self.forgiven, self.earned - self.accepted))
@@ -137,9 +182,9 @@ class SellerAccount:
 
     def abandon(self) -> int:
         """The payer is gone: return how many units it has left unpaid that were not told of before."""
-        rest = max(0, self.earned - max(self.accepted, self.storing))
-        left, self.left_unpaid = rest - self.left_unpaid, max(rest, self.left_unpaid)
-        return max(0, left)
+        grown = max(0, self.unsigned - self.left_unpaid)
+        self.left_unpaid += grown
+        return grown
 
     def forgive(self, price: int) -> int:
         """After a broken connection: write off what the allowance covers; return how much."""

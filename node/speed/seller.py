@@ -9,6 +9,9 @@
 The price comes from outside, round by round (`cleared`); until there is a round, it is the reserve. A connection whose
 bid loses a round is served like any client that never paid, and wins a later one without another word.
 
+Between CHECKING and PRICED may lie WAITING: a payer that has paid nothing yet needs an advance, and newcomers of its
+network may have used up what they share. It is served like anybody until the shell has drawn one for it (`advanced`).
+
 Every change of price is a `clear` message, and counts from the mark on which that message landed in the stream. Blocks
 are admitted only up to an allowance, an absolute mark computed from the payer's credit, so the engine enforces credit
 on its own thread while this machine waits for the cheque. A payer that reaches its limit is choked; if no cheque comes
@@ -71,11 +74,17 @@ class SellerState(Enum):
 
     OFFERED = "offered"
     CHECKING = "checking"
+    WAITING = "waiting"
     PRICED = "priced"
     OUTBID = "outbid"
     SUSPENDED = "suspended"
     FREE = "free"
     CLOSED = "closed"
+
+
+UNPRICED = frozenset({SellerState.WAITING, SellerState.SUSPENDED})
+"""The bid stands, and is served as soon as there is credit for it."""
+NO_ADVANCE = "newcomers of this network have used up the credit they share: free service until more of it is paid"
 
 
 class SellerSession:
@@ -152,6 +161,7 @@ class SellerSession:
         if price == 0:
             return self._leave()
         account = self._account()
+        account.metered_at(price)
         if self not in account.connections:
             account.connections.append(self)
         return self.refresh(now)
@@ -164,9 +174,25 @@ class SellerSession:
         price = self._price
         if not account.connections:
             account.forgive(price)
+        if account.window < BLOCK and account.wanted_advance(price):
+            self.state = SellerState.WAITING
+            # A receipt that grants no credit; a stop would end what may go on in a moment.
+            return [Notice(StopCode.OVER_CREDIT, NO_ADVANCE, by_peer=False), Send(self._receipt())]
         if account.left(price) == 0 and account.unpaid == 0:
             return self._refuse_credit(account)
         return [Send(self._receipt()), *self._serve()]
+
+    def advanced(self, now: Now) -> list[Output]:
+        """More was drawn for this newcomer (`SellerAccount.advance`)."""
+        account = self.account
+        if account is None:
+            return []
+        outputs: list[Output] = [Send(self._receipt())]
+        if self.state is SellerState.PRICED:
+            return [*outputs, *self.refresh(now)]
+        if self.state in UNPRICED and account.window >= BLOCK and account.left(self._price) > 0:
+            return [*outputs, *self._serve()]
+        return []
 
     def cleared(self, price: int, rate: int, number: int, now: Now) -> list[Output]:
         """Round `number` is over: what a mebibyte costs on this connection, and the rate (bytes/s) its bid has won.
@@ -198,7 +224,7 @@ class SellerSession:
         if self.state is SellerState.CLOSED:
             return []
         outputs: list[Output] = [Send(self._receipt())]
-        if self.state is SellerState.SUSPENDED and account.left(self._price) > 0:
+        if self.state in UNPRICED and account.left(self._price) > 0:
             outputs += self._serve()
         return outputs + self.refresh(now)
 
@@ -265,6 +291,11 @@ class SellerSession:
     def price(self) -> int:
         """Units per MiB: in force, or asked last, or the reserve; never 0."""
         return self.meter.price or self._price_asked or self.terms.reserve
+
+    @property
+    def round_price(self) -> int:
+        """Units per MiB that the latest round has found for this connection; the reserve where there was none."""
+        return self._price
 
     @property
     def held(self) -> int:
