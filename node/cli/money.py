@@ -222,38 +222,27 @@ def reputation(shell: Shell, rail: str | None) -> None:
     rows = [row for row in shell.client.get("/v1/reputation") if rail in (None, row["rail"])]
 
     def show() -> None:
-        heads = (
-            "who",
-            "address",
-            "rail",
-            "delivered",
-            "failed",
-            "bought",
-            "paid",
-            "unpaid",
-            "bounced",
-            "score",
-            "seen",
-        )
-        table = Table(*heads, box=None)
+        say = shell.console.print
         for row in rows:
-            table.add_row(
-                " and ".join({"payer": "pays us", "payee": "we pay"}[role] for role in row["roles"]),
-                row["address"],
-                row["rail"],
-                format_size(int(row["delivered"])),
-                row["failed"],
-                format_size(int(row["bought"])),
-                format_amount(int(row["paid"])),
-                format_size(int(row["unpaid"])),
-                str(row["bounces"]),
-                "barred" if row["barred_until"] else str(row["score"]),
-                f"{datetime.datetime.fromtimestamp(row['last_seen']):%Y-%m-%d %H:%M}",
-            )
-        if rows:
-            shell.console.print(table)
-        else:
-            shell.console.print("nobody has paid us or been paid yet")
+            say(f"{row['address']}  {row['rail']}", style="bold")
+            seen = f"{datetime.datetime.fromtimestamp(row['last_seen']):%Y-%m-%d %H:%M}"
+            say(f"  score {row['score']} of 1000, last seen {seen}")
+            if row["barred_until"]:
+                until = f"{datetime.datetime.fromtimestamp(row['barred_until']):%Y-%m-%d %H:%M}"
+                say(f"  {row['bounces']} cheques bounced: no paid service before {until}", style="yellow")
+            elif row["bounces"]:
+                say(f"  {row['bounces']} cheques bounced", style="yellow")
+            size = {key: format_size(int(row[key])) for key in ("delivered", "overcounted", "bought", "unpaid")}
+            if "payer" in row["roles"]:
+                paid = format_amount(int(row["paid"]))
+                say(f"  pays us: {paid} for {size['bought']}, left {size['unpaid']} unpaid")
+            if "payee" in row["roles"]:
+                failed = f"{row['failed']} pieces failed, {size['overcounted']} over-counted"
+                say(f"  we pay: {size['delivered']} delivered, {failed}")
+            if int(row["stops"]):
+                say(f"  broke off {row['stops']} times by breaking the protocol or its word", style="yellow")
+        if not rows:
+            say("nobody has paid us or been paid yet")
 
     shell.show(rows, show)
 

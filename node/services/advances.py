@@ -63,7 +63,7 @@ class Advances:
         """A cheque of this payer counts: what it has paid for needs no advance."""
         claim = self._claims.get(key)
         if claim is not None:
-            self._give_back(key, claim, max(0, _held(claim) - claim.account.needed_advance))
+            self._give_back(key, claim, max(0, _held(claim) - claim.account.needed_advance(self._reserve)))
 
     def gone(self, key: AccountKey) -> None:
         """Its last connection is gone: what it was never sent goes back."""

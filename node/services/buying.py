@@ -16,6 +16,7 @@ from node.ports.store import IssuedCheque, Store, StoreError, utc_day
 from node.services.aims import Aims
 from node.services.budget import Budget, TorrentTerms
 from node.services.carrier import RETRY_BID, Carrier
+from node.services.reputation import Reputations
 from node.services.trades import AccountKey, BuyerBook, LastWord, Trade, Trades
 from node.services.vault import VaultView
 from node.speed.bidder import NoBid
@@ -23,6 +24,7 @@ from node.speed.buyer import BuyerAccount, BuyerSession, BuyerState
 from node.speed.errors import StopCode
 from node.speed.moment import Now
 from node.speed.outputs import AskReceived, IssueCheque, RaiseFloor
+from node.speed.reputation import Deed
 from node.speed.strategy import Quote, worth_renewing
 from wallet.cheque import Cheque, Rail, sign_cheque
 from wallet.errors import LimitError, WalletError
@@ -53,6 +55,7 @@ class Buying:
         vault: VaultView,
         budget: Budget,
         aims: Aims,
+        reputations: Reputations,
         key: PrivateKey,
     ) -> None:
         self._rails = rails
@@ -63,6 +66,7 @@ class Buying:
         self._vault = vault
         self._budget = budget
         self._aims = aims
+        self._reputations = reputations
         self._key = key
         self._touched: dict[PeerId, Trade] = {}
         self._settle_soon = False
@@ -96,13 +100,19 @@ class Buying:
         self._trades.verified.setdefault(torrent, set()).add(piece)
         for trade in self._trades.of_torrent(torrent):
             if trade.buyer:
-                trade.buyer.piece_passed(piece)
+                self._note(trade, Deed.DELIVERED, trade.buyer.piece_passed(piece))
                 self._touch(trade)
 
     def piece_failed(self, torrent: TorrentId, piece: int) -> None:
         for trade in self._trades.of_torrent(torrent):
             if trade.buyer and (lost := trade.buyer.piece_failed(piece)):
                 log.warning("piece %d failed: %d bytes of it came from %s", piece, lost, trade.host)
+                self._note(trade, Deed.FAILED, 1)
+
+    def _note(self, trade: Trade, deed: Deed, amount: int) -> None:
+        """Whoever we never bid to has no name for us."""
+        if trade.buyer_key is not None:
+            self._reputations.note(*trade.buyer_key, deed, amount)
 
     def finished(self, torrent: TorrentId) -> None:
         """Nothing more is wanted of it."""

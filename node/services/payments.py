@@ -117,6 +117,7 @@ class Payments:
             vault=vault,
             budget=budget,
             aims=Aims(engine, clock, strategy=settings.strategy),
+            reputations=reputations,
             key=key,
         )
 

@@ -177,9 +177,9 @@ class BuyerSession:
             self.account.metered += grown
         self.verifier.received(piece, length, unrequested=unrequested, verified=verified)
 
-    def piece_passed(self, piece: int) -> None:
-        """A piece of this torrent passed its hash."""
-        self.verifier.passed(piece)
+    def piece_passed(self, piece: int) -> int:
+        """A piece of this torrent passed its hash; returns how many bytes of it this peer had sent."""
+        return self.verifier.passed(piece)
 
     def piece_failed(self, piece: int) -> int:
         """A piece of this torrent failed; returns how many bytes of it this peer had sent."""

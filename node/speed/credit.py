@@ -118,7 +118,7 @@ class SellerAccount:
     def left(self, price: int) -> int:
         """Units that may still be metered before a cheque must come, for all connections together."""
         owed = self.unpaid + self.unearned
-        if self.needed_advance and 0 < self.cheapest < price:
+        if self.paid_bytes < self.policy.newcomer and 0 < self.cheapest < price:
             # As many bytes as it can be: a newcomer's window does not open again because its price rises.
             owed = -(-owed * price // self.cheapest)
         left = cost(self.window, price) - owed
@@ -137,15 +137,18 @@ class SellerAccount:
         """Nothing stands behind another cheque, as far as we know."""
         return self.coverage is not None and self.coverage <= max(0, self.accepted - self.paid_out) + self.unpaid
 
-    @property
-    def needed_advance(self) -> int:
-        """Bytes that it has to be advanced, since it has not paid for as many yet."""
-        return max(0, self.policy.newcomer - self.paid_bytes)
+    def needed_advance(self, price: int) -> int:
+        """Bytes that it has to be advanced, since it has not paid for as many beyond what it left unpaid."""
+        broken = 0 if self.connections else self.unpaid  # about to be forgiven
+        left_behind = max(0, self.forgiven + broken - self.accepted // FORGIVE_DIVISOR)
+        needed = self.policy.newcomer + -(-left_behind * MIB // price) - self.paid_bytes
+        return min(self.policy.newcomer, max(0, needed))
 
     def wanted_advance(self, price: int) -> int:
         """`needed_advance`; 0 where none could be used: it was taken and never paid, or we would not sell anyway."""
-        spent = cost(self.policy.newcomer, price) <= self.unpaid + self.unearned
-        return 0 if spent or self.uncovered or self.score <= 0 else self.needed_advance
+        needed = self.needed_advance(price)
+        spent = cost(self.paid_bytes + needed, price) <= self.unpaid + self.unearned
+        return 0 if spent or self.uncovered or self.score <= 0 else needed
 
     def share(self, price: int, connection: Holder) -> int:
         """`left` for one connection: its part among those that are metered, without what the others hold."""

@@ -1,169 +1,26 @@
-"""Thousands of payers behind one network prefix against the real selling service: what all of them keep, unpaid.
-
-There are no sockets: each connection takes whatever its allowance admits, at once, which is the worst that any network
-can do. Store, sessions, credit and reputations are the node's own; the vaults cover everything.
-"""
+"""Thousands of payers behind one network prefix: what all of them keep, unpaid, and how an honest one fares there."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
-from typing import cast
 
 import pytest
 
-from node.ports.engine import Engine, PeerHello, PeerId, TorrentId, UploadPolicy
-from node.services.carrier import Carrier
-from node.services.reputation import Reputations
-from node.services.selling import Selling
-from node.services.trades import Trade, Trades
-from node.services.vault import VaultView
 from node.speed.credit import CreditPolicy
-from node.speed.messages import Bid, ChequeMessage
 from node.speed.newcomers import Newcomers
-from node.speed.seller import SellerSession, SellerState, SellerTerms
-from node.store import open_store
-from tests.unit.speed.pair import PAYEE_KEY, PRICE, RAIL
-from wallet.address import Address
+from node.speed.seller import SellerState
+from tests.adversaries.stall import Stall, key, open_stall
+from tests.unit.speed.pair import PRICE
 from wallet.amount import MIB, cost
-from wallet.cheque import Cheque, SignedCheque, bid_digest, sign_cheque
-from wallet.keys import PrivateKey
 
 CREDIT = CreditPolicy().newcomer
-TORRENT = TorrentId("ab" * 20)
-WALL = 1_800_000_000
-
-
-@dataclass
-class Clock:
-    time: float = 0.0
-
-    def now(self) -> float:
-        return self.time
-
-    def wall(self) -> int:
-        return WALL + int(self.time)
-
-
-@dataclass
-class Greedy:
-    """The part of an engine that selling uses. Messages land at once; `feed` lets every peer take what it may."""
-
-    sent: dict[PeerId, int] = field(default_factory=dict)
-    allowance: dict[PeerId, int | None] = field(default_factory=dict)
-    landed: list[tuple[PeerId, int]] = field(default_factory=list)
-
-    def send(self, peer: PeerId, payload: bytes, tag: int = 0) -> None:
-        if tag:
-            self.landed.append((peer, tag))
-
-    def set_allowance(self, peer: PeerId, mark: int | None) -> None:
-        self.allowance[peer] = mark
-
-    def set_upload(self, peer: PeerId, policy: UploadPolicy) -> None:
-        """Of no interest: nothing is scarce here."""
-
-
-class AmpleVault:
-    async def coverage(self, rail: str, payer: Address) -> tuple[int, int]:
-        return 10**40, 0
-
-
-class Stall:
-    """A seller and its customers, all from 192.0.2.0/24 unless they say otherwise."""
-
-    def __init__(self, selling: Selling, carrier: Carrier, trades: Trades, engine: Greedy, clock: Clock) -> None:
-        self.selling, self.carrier, self.trades, self.engine, self.clock = selling, carrier, trades, engine, clock
-        self.peers = count(1)
-
-    @property
-    def unpaid(self) -> int:
-        """Units sold on credit that no cheque covers."""
-        return sum(account.earned - account.accepted for account in self.trades.sellers.values())
-
-    @property
-    def paid(self) -> int:
-        return sum(account.accepted for account in self.trades.sellers.values())
-
-    def bid(self, key: PrivateKey, host: str = "") -> Trade:
-        """Connect and bid; the answer comes with `settle`."""
-        number = next(self.peers)
-        peer = PeerId(number)
-        trade = Trade.of(PeerHello(peer, TORRENT, host or f"192.0.2.{number % 256}", 1, "", False, b""), WALL)
-        self.trades.add(trade)
-        self.engine.sent[peer] = 0
-        self.selling.open(trade)
-        self.reprice(trade, key, PRICE)
-        return trade
-
-    def reprice(self, trade: Trade, key: PrivateKey, price: int) -> None:
-        """Bid this, and pay what was bid from the next round on."""
-        session, now = self.session(trade), self.carrier.now()
-        digest = bid_digest(RAIL, key.address, PAYEE_KEY.address, price, session.nonce)
-        bid = Bid(RAIL.id, key.address, price, 0, now.wall + 10**6, None, key.sign_digest(digest))
-        self.carrier.run(trade, session.message(bid, now))
-        self.carrier.run(trade, session.cleared(price, 0, 1, now))
-
-    async def settle(self) -> None:
-        """Everything that waits for the store is answered, and everybody takes what is admitted."""
-        while True:
-            await self.carrier.drain()
-            landed, self.engine.landed = self.engine.landed, []
-            moved = bool(landed)
-            for peer, tag in landed:
-                trade = self.trades.open[peer]
-                self.carrier.run(
-                    trade, self.session(trade).message_sent(tag, self.engine.sent[peer], self.carrier.now())
-                )
-            for trade in self.trades.open.values():
-                mark = self.engine.allowance.get(trade.peer)
-                if mark is not None and mark > self.engine.sent[trade.peer]:
-                    self.engine.sent[trade.peer], moved = mark, True
-                    self.session(trade).bytes_sent(mark, self.carrier.now())
-                    self.carrier.run(trade, self.session(trade).stalled(self.carrier.now()))
-            if not moved:
-                return
-
-    def pay(self, trade: Trade, key: PrivateKey, cumulative: int) -> None:
-        signed: SignedCheque = sign_cheque(RAIL, Cheque(key.address, PAYEE_KEY.address, cumulative), key)
-        message = ChequeMessage(RAIL.id, key.address, cumulative, signed.signature)
-        self.carrier.run(trade, self.session(trade).message(message, self.carrier.now()))
-
-    def leave(self, trade: Trade) -> None:
-        trade.gone = True
-        self.trades.close(trade.peer)
-        self.selling.gone(trade, self.engine.sent.pop(trade.peer))
-
-    @staticmethod
-    def session(trade: Trade) -> SellerSession:
-        assert trade.seller is not None
-        return trade.seller
 
 
 @pytest.fixture
 async def stall(tmp_path: Path) -> AsyncIterator[Stall]:
-    store = await open_store(tmp_path / "node.db", None)
-    clock, trades, engine = Clock(), Trades(), Greedy()
-    carrier = Carrier(cast("Engine", engine), clock)
-    nonces = count()
-    selling = Selling(
-        SellerTerms(PAYEE_KEY.address, {RAIL.id: RAIL}, PRICE),
-        carrier=carrier,
-        trades=trades,
-        store=store,
-        vault=cast("VaultView", AmpleVault()),
-        reputations=await Reputations.open(store, wall=clock.wall),
-        nonce=lambda size: next(nonces).to_bytes(size, "big"),
-    )
-    yield Stall(selling, carrier, trades, engine, clock)
-    await carrier.drain()
-    await store.close()
-
-
-def key(number: int) -> PrivateKey:
-    return PrivateKey(number.to_bytes(32, "big"))
+    async with open_stall(tmp_path) as opened:
+        yield opened
 
 
 async def test_ten_thousand_identities_of_one_prefix_take_one_credit(stall: Stall) -> None:
@@ -217,6 +74,23 @@ async def test_an_honest_newcomer_waits_for_its_neighbour_to_pay_and_is_served_a
     await stall.settle()
     assert stall.session(second).meter.bytes == CREDIT
     assert stall.session(first).meter.bytes == 2 * MIB, "what it paid for is its own credit now"
+
+
+async def test_who_paid_as_much_as_it_left_behind_is_a_newcomer_again_and_no_worse(stall: Stall) -> None:
+    """A connection that breaks early costs an honest payer no more than the wait for its neighbours."""
+    first = stall.bid(key(1))
+    await stall.settle()
+    stall.pay(first, key(1), cost(CREDIT, PRICE))
+    await stall.settle()
+    stall.leave(first)
+    assert stall.unpaid == stall.paid == cost(CREDIT, PRICE)
+    again = stall.bid(key(1))
+    await stall.settle()
+    stall.leave(again)
+    assert CREDIT <= stall.session(again).meter.bytes <= CREDIT + CREDIT // 64
+    refused = stall.bid(key(1))
+    await stall.settle()
+    assert stall.session(refused).meter.bytes < CREDIT // 32, "now it has kept one credit beyond what it paid"
 
 
 async def test_what_a_newcomer_was_never_sent_is_free_for_the_next_when_it_leaves(stall: Stall) -> None:
