@@ -10,7 +10,7 @@ memory: a restart hands each prefix one window anew.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 from node.services.trades import AccountKey
@@ -66,7 +66,7 @@ class Advances:
             self._give_back(key, claim, max(0, _held(claim) - claim.account.needed_advance(self._reserve)))
 
     def gone(self, key: AccountKey) -> None:
-        """Its last connection is gone: what it was never sent goes back."""
+        """Its last connection is gone, or trades no more: what it was never sent goes back."""
         claim = self._claims.pop(key, None)
         if claim is None:
             return
@@ -76,8 +76,10 @@ class Advances:
         self._give_back(key, claim, max(0, _held(claim) - unpaid))
         claim.account.advance = 0
 
-    def tick(self) -> None:
-        """Time has passed."""
+    def tick(self, trading: Container[AccountKey]) -> None:
+        """Time has passed; `trading`: whose bids stand. Who stays and trades no more needs nothing, until it asks."""
+        for key in [key for key in self._claims if key not in trading]:
+            self.gone(key)
         for prefix in list(self._queues):
             self._serve(prefix)
 

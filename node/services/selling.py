@@ -17,7 +17,7 @@ from node.speed.errors import StopCode
 from node.speed.newcomers import LEAST_DRAW, Newcomers
 from node.speed.outputs import CheckCoverage, StoreCheque
 from node.speed.reputation import Deed
-from node.speed.seller import SellerSession, SellerTerms
+from node.speed.seller import SellerSession, SellerState, SellerTerms
 from wallet.address import Address
 from wallet.amount import MIB
 from wallet.chains.base import ChainError
@@ -60,7 +60,8 @@ class Selling:
 
     def tick(self) -> None:
         """Call about once a second."""
-        self._advances.tick()
+        trades = self._trades.open.values()
+        self._advances.tick({trade.seller_key for trade in trades if trade.seller_key and _stands(trade)})
 
     def refresh(self, key: AccountKey) -> None:
         """The account moved: all connections of this payer may be served more or less."""
@@ -167,3 +168,9 @@ class Selling:
         self._advances.paid(key)
         self._carrier.run(trade, outputs)
         self.refresh(key)
+
+
+def _stands(trade: Trade) -> bool:
+    """Its bid may be served now or later, or is still being charged for."""
+    seller = trade.seller
+    return seller is not None and (seller.meter.price > 0 or seller.state not in (SellerState.FREE, SellerState.CLOSED))

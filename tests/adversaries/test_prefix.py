@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from node.speed.credit import CreditPolicy
+from node.speed.errors import StopCode
+from node.speed.messages import Stop
 from node.speed.newcomers import Newcomers
 from node.speed.seller import SellerState
 from tests.adversaries.stall import Stall, key, open_stall
@@ -103,6 +105,18 @@ async def test_what_a_newcomer_was_never_sent_is_free_for_the_next_when_it_leave
     stall.engine.landed = [(peer, tag) for peer, tag in stall.engine.landed if peer != first.peer]
     await stall.settle()
     assert stall.session(second).meter.bytes == CREDIT
+
+
+async def test_who_stays_and_trades_no_more_does_not_hold_up_its_neighbours(stall: Stall) -> None:
+    idle = stall.bid(key(1))
+    await stall.carrier.drain()
+    honest = stall.bid(key(2))
+    await stall.carrier.drain()
+    stall.carrier.run(idle, stall.session(idle).message(Stop(StopCode.BYE, "enough"), stall.carrier.now()))
+    await stall.settle()  # what was admitted before the stop comes at its price
+    stall.selling.tick()
+    await stall.settle()
+    assert stall.session(honest).meter.bytes == CREDIT
 
 
 async def test_time_alone_lets_a_newcomer_in(stall: Stall) -> None:
