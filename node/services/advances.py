@@ -54,7 +54,12 @@ class Advances:
         """A payer with this account bids from `host`: draw what it needs, as far as there is any, else let it wait."""
         claim = self._claims.setdefault(key, _Claim(account, host, price))
         claim.price = price
-        if _lacks(claim):
+        self.look_again(key)
+
+    def look_again(self, key: AccountKey) -> None:
+        """Something of this payer's account may have changed, such as what covers it."""
+        claim = self._claims.get(key)
+        if claim is not None and _lacks(claim):
             prefix = prefix_of(claim.host)
             self._queues.setdefault(prefix, {})[key] = None
             self._serve(prefix)

@@ -65,6 +65,7 @@ class Selling:
 
     def refresh(self, key: AccountKey) -> None:
         """The account moved: all connections of this payer may be served more or less."""
+        self._advances.look_again(key)
         now = self._carrier.now()
         for trade in list(self._trades.open.values()):
             if trade.seller_key == key and trade.seller is not None:
