@@ -48,6 +48,7 @@ from node.speed.seller import SellerTerms
 from wallet.address import Address
 from wallet.cheque import Rail
 from wallet.keys import PrivateKey
+from wallet.solvency import Standing
 
 log = logging.getLogger(__name__)
 
@@ -116,9 +117,9 @@ class Payments:
     def now(self) -> Now:
         return self.carrier.now()
 
-    def coverage_changed(self, rail: str, payer: Address, coverage: int, paid_out: int) -> None:
+    def coverage_changed(self, rail: str, payer: Address, standing: Standing) -> None:
         """News from the chain about a payer who may owe us."""
-        self._selling.coverage_changed(rail, payer, coverage, paid_out)
+        self._selling.coverage_changed(rail, payer, standing)
 
     def due(self, torrent: TorrentId) -> tuple[int, bool]:
         """(units owed for this torrent and not signed yet, whether all its sellers are paid and have said so)."""

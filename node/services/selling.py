@@ -14,6 +14,7 @@ from node.speed.outputs import CheckCoverage, StoreCheque
 from node.speed.seller import SellerSession, SellerTerms
 from wallet.address import Address
 from wallet.chains.base import ChainError
+from wallet.solvency import Standing
 
 
 class Selling:
@@ -50,11 +51,11 @@ class Selling:
             if trade.seller_key == key and trade.seller is not None:
                 self._carrier.run(trade, trade.seller.refresh(now))
 
-    def coverage_changed(self, rail: str, payer: Address, coverage: int, paid_out: int) -> None:
+    def coverage_changed(self, rail: str, payer: Address, standing: Standing) -> None:
         """News from the chain about a payer who may owe us."""
         account = self._trades.sellers.get((rail, payer))
         if account is not None:
-            account.coverage, account.paid_out = coverage, paid_out
+            account.cover(standing)
             self.refresh((rail, payer))
 
     async def _check_coverage(self, trade: Trade, order: CheckCoverage) -> None:
@@ -63,7 +64,7 @@ class Selling:
             return
         account = await self._account((bid.rail, bid.payer))
         try:
-            account.coverage, account.paid_out = await self._vault.coverage(bid.rail, bid.payer)
+            account.cover(await self._vault.standing(bid.rail, bid.payer))
         except ChainError as error:
             self._carrier.run(trade, seller.coverage_failed(str(error)))
             return

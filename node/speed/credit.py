@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from wallet.amount import MIB, cost
+from wallet.solvency import Standing
 
 FORGIVE_DIVISOR = 64
 MILLI = 1000
@@ -75,6 +76,8 @@ class SellerAccount:
     paid_bytes: int = 0
     coverage: int | None = None
     paid_out: int = 0
+    standing: Standing | None = None
+    """What the last two figures are made of, for whoever asks why."""
     storing: int = 0
     """Highest cheque on its way into the store."""
     rate: int = 0
@@ -108,6 +111,18 @@ class SellerAccount:
     def uncovered(self) -> bool:
         """Nothing stands behind another cheque, as far as we know."""
         return self.coverage is not None and self.coverage <= max(0, self.accepted - self.paid_out) + self.unpaid
+
+    def cover(self, standing: Standing) -> None:
+        """News of the payer's vault."""
+        self.standing = standing
+        self.coverage, self.paid_out = standing.reachable, standing.paid_out
+
+    @property
+    def why_uncovered(self) -> str:
+        """For the payer and the user, where `uncovered`."""
+        if self.standing is None or not self.standing.funds.balance:
+            return "the payer's vault covers nothing: deposit first"
+        return f"another cheque of this payer is worth {self.standing.explain(self.accepted)}"
 
     def share(self, price: int, connection: Holder) -> int:
         """`left` for one connection: its part among those that are metered, without what the others hold."""

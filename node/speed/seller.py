@@ -389,7 +389,7 @@ class SellerSession:
     def _refuse_credit(self, account: SellerAccount) -> list[Output]:
         """Nothing is owed and still nothing can be sold."""
         if account.uncovered:
-            return self._refuse(StopCode.INSOLVENT, "the payer's vault covers nothing: deposit first")
+            return self._refuse(StopCode.INSOLVENT, account.why_uncovered)
         return self._refuse(StopCode.OVER_CREDIT, "what this payer took before it never paid: no more credit")
 
     def _end_pricing(self, state: SellerState) -> list[Output]:
