@@ -16,6 +16,7 @@ from node.ports.store import IssuedCheque, Store, StoreError, utc_day
 from node.services.aims import Aims
 from node.services.budget import Budget, TorrentTerms
 from node.services.carrier import RETRY_BID, Carrier
+from node.services.netting import Nets, move
 from node.services.trades import AccountKey, BuyerBook, LastWord, Trade, Trades
 from node.services.vault import VaultView
 from node.speed.bidder import NoBid
@@ -54,6 +55,7 @@ class Buying:
         budget: Budget,
         aims: Aims,
         key: PrivateKey,
+        nets: Nets,
     ) -> None:
         self._rails = rails
         self._default_price = default_price
@@ -64,6 +66,8 @@ class Buying:
         self._budget = budget
         self._aims = aims
         self._key = key
+        self._nets = nets
+        nets.buyer = self._book
         self._touched: dict[PeerId, Trade] = {}
         self._settle_soon = False
         self._finished: set[TorrentId] = set()
@@ -150,6 +154,16 @@ class Buying:
             if trade.buyer and trade.buyer.ask:
                 self._carrier.spawn(self._bid(trade))
 
+    def netted(self, torrent: TorrentId) -> int:
+        """Units of this torrent's debts since the node started that cancel out with what its sellers owe us."""
+        return sum(book.netted.get(torrent, 0) for book in self._trades.buyers.values())
+
+    def settle_with(self, key: AccountKey) -> None:
+        """Something has changed between us and this payee."""
+        for trade in list(self._trades.open.values()):
+            if trade.buyer_key == key:
+                self._touch(trade)
+
     def torrent_removed(self, torrent: TorrentId) -> None:
         """Forget a torrent; what was received and not verified is never paid."""
         for trade in self._trades.forget_torrent(torrent):
@@ -186,6 +200,7 @@ class Buying:
             if self._budget.spent(trade.peer, trade.torrent, grown) and not trade.gone:
                 self._carrier.spawn(self._bid(trade))
         self._carrier.run(trade, outputs)
+        self._nets.divide(trade.buyer_key)
         deadline = buyer.deadline()
         if deadline is not None and not trade.gone:
             asyncio.get_running_loop().call_later(max(0.0, deadline - now.mono), self._touch, trade)
@@ -201,6 +216,7 @@ class Buying:
             return
         key = (buyer.rail.id, buyer.ask.payee)
         book = await self._book(key)
+        await self._nets.prepare(key)
         if trade.torrent in self._finished and buyer.account is None and book.account.due == 0:
             return
         plan = await self._budget.plan(
@@ -240,6 +256,7 @@ class Buying:
             sign=self._key.sign_digest,
         )
         self._carrier.run(trade, outputs)
+        await self._nets.join(trade)
 
     def _no_bid(self, trade: Trade, why: NoBid, now: Now, *, end: bool) -> None:
         """Nothing to bid now; look again later where that may change. `end`: what is out shall not go on either."""
@@ -271,7 +288,11 @@ class Buying:
         spent: dict[TorrentId, int] = {}
         if trade.buyer_key is not None:
             book = self._trades.buyers[trade.buyer_key]
-            spent, book.pending = book.pending, spent
+            # What had been set off against a debt that the payee has paid, or does not acknowledge, is paid after all.
+            left = order.amount - sum(book.pending.values())
+            if left > 0:
+                self._budget.returned(move(book.netted, book.pending, left))
+            move(book.pending, spent, order.amount)
         self._carrier.spawn(self._issue(trade, order, spent))
 
     async def _issue(self, trade: Trade, order: IssueCheque, spent: dict[TorrentId, int]) -> None:

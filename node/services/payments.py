@@ -37,12 +37,13 @@ from node.services.budget import Budget, TorrentTerms
 from node.services.buying import Buying
 from node.services.carrier import Carrier
 from node.services.history import keep
+from node.services.netting import Nets
 from node.services.selling import Selling
-from node.services.trades import Trade, Trades
+from node.services.trades import AccountKey, Trade, Trades
 from node.services.vault import VaultView
 from node.speed.credit import CreditPolicy
 from node.speed.errors import Action, MessageError, RemoteFaultError
-from node.speed.messages import Hello, decode_message
+from node.speed.messages import Hello, Net, decode_message
 from node.speed.moment import Now
 from node.speed.seller import SellerTerms
 from wallet.address import Address
@@ -97,7 +98,18 @@ class Payments:
             credit=settings.credit,
             stall_timeout=settings.stall_timeout,
         )
-        self._selling = Selling(terms, carrier=self.carrier, trades=self.trades, store=store, vault=vault, nonce=nonce)
+        self._nets = Nets(
+            carrier=self.carrier,
+            trades=self.trades,
+            store=store,
+            budget=budget,
+            own=key.address,
+            reserve=settings.reserve,
+        )
+        self._nets.changed = self._net_changed
+        self._selling = Selling(
+            terms, carrier=self.carrier, trades=self.trades, store=store, vault=vault, nonce=nonce, nets=self._nets
+        )
         self._buying = Buying(
             settings.rails,
             settings.max_price,
@@ -108,6 +120,7 @@ class Payments:
             budget=budget,
             aims=Aims(engine, clock, strategy=settings.strategy),
             key=key,
+            nets=self._nets,
         )
 
     @property
@@ -124,6 +137,10 @@ class Payments:
     def due(self, torrent: TorrentId) -> tuple[int, bool]:
         """(units owed for this torrent and not signed yet, whether all its sellers are paid and have said so)."""
         return self._buying.due(torrent)
+
+    def netted(self, torrent: TorrentId) -> int:
+        """Units of this torrent's debts since the node started that cancel out with what its sellers owe us."""
+        return self._buying.netted(torrent)
 
     def set_terms(self, torrent: TorrentId, terms: TorrentTerms) -> None:
         """The user's limits for a torrent, now and for bids to come."""
@@ -216,6 +233,7 @@ class Payments:
         trade.gone = True
         if trade.seller:
             trade.seller.closed(sent)
+        self._nets.leave(trade)
         self._buying.gone(trade)
         self.trades.close(trade.peer)
         if trade.buyer is None or trade.buyer.idle:
@@ -233,6 +251,11 @@ class Payments:
 
     async def _keep(self, trade: Trade) -> None:
         await keep(self._store, self.trades, trade, self._own, self.now().wall)
+
+    def _net_changed(self, key: AccountKey) -> None:
+        """Pledges have come or gone: the peer may take more or less, and more or less is to be paid to it."""
+        self._selling.refresh(key)
+        self._buying.settle_with(key)
 
     # --- messages ----------------------------------------------------------------------------------------------------
 
@@ -253,6 +276,8 @@ class Payments:
                 continue
             try:
                 self.carrier.run(trade, session.message(message, now))
+                if isinstance(message, Net) and session is trade.buyer:
+                    self._nets.received(trade, message)
             except RemoteFaultError as fault:
                 self.carrier.run(trade, session.fault(fault))
                 self._punish(trade, fault)

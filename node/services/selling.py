@@ -7,6 +7,7 @@ from collections.abc import Callable
 from node.ports.store import Store
 from node.services.carrier import Carrier
 from node.services.history import received_cheque
+from node.services.netting import Nets
 from node.services.trades import AccountKey, Trade, Trades
 from node.services.vault import VaultView
 from node.speed.credit import SellerAccount
@@ -29,6 +30,7 @@ class Selling:
         store: Store,
         vault: VaultView,
         nonce: Callable[[int], bytes],
+        nets: Nets,
     ) -> None:
         self._terms = terms
         self._carrier = carrier
@@ -36,6 +38,8 @@ class Selling:
         self._store = store
         self._vault = vault
         self._nonce = nonce
+        self._nets = nets
+        nets.seller = self._account
         carrier.on(CheckCoverage, lambda trade, order: carrier.spawn(self._check_coverage(trade, order)))
         carrier.on(StoreCheque, lambda trade, order: carrier.spawn(self._store_cheque(trade, order)))
 
@@ -62,13 +66,16 @@ class Selling:
         seller, bid = trade.seller, order.bid
         if seller is None:
             return
-        account = await self._account((bid.rail, bid.payer))
+        key = (bid.rail, bid.payer)
+        account = await self._account(key)
+        await self._nets.prepare(key)
         try:
             account.cover(await self._vault.standing(bid.rail, bid.payer))
         except ChainError as error:
             self._carrier.run(trade, seller.coverage_failed(str(error)))
             return
-        trade.seller_key = (bid.rail, bid.payer)
+        trade.seller_key = key
+        await self._nets.join(trade)
         self._carrier.run(trade, seller.coverage_known(account))
 
     async def _account(self, key: AccountKey) -> SellerAccount:

@@ -57,10 +57,15 @@ class Trade:
 
 @dataclass(slots=True)
 class BuyerBook:
-    """A payee's account, and which torrents its unissued debt is for."""
+    """A payee's account, and which torrents its debt without a cheque is for.
+
+    `pending`: to be paid. `netted`: cancels out with what the payee owes us. Debts older than this process are in
+    neither.
+    """
 
     account: BuyerAccount
     pending: dict[TorrentId, int] = field(default_factory=dict)
+    netted: dict[TorrentId, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -15,6 +15,10 @@ such a rest within `newcomer` bytes plus 1/64 of all that was paid, so that bad 
 was forgiven beyond that 64th still narrows the window, so that coming back never opens it again: whoever has paid
 nothing takes one window in all.
 
+Where we owe the payer too (`Counterclaim`), what both sides have agreed to leave unpaid is no risk: if the payer
+vanishes, we keep our own debt. Only the rest counts against the window and against the vault, and only what exceeds our
+debt is ever forgiven. What cancels out this way is never paid, so it earns no credit either.
+
 Connections of one payer share the window. Each holds what it was admitted and has not been sent yet; a connection gets
 its part of what is left, and never what another one holds.
 """
@@ -59,6 +63,22 @@ class Holder(Protocol):
     def held(self) -> int:
         """Units that it may still be metered without another word."""
 
+    @property
+    def price(self) -> int:
+        """Units per MiB."""
+
+
+class Counterclaim(Protocol):
+    """What we owe the payer on the same rail (`node.speed.netting.Mutual`)."""
+
+    @property
+    def payable(self) -> int:
+        """Units that no cheque of ours covers."""
+
+    @property
+    def cancelled(self) -> int:
+        """Units of the payer's debt, and as much of ours, that both sides have agreed to leave unpaid."""
+
 
 @dataclass(slots=True)
 class SellerAccount:
@@ -81,6 +101,7 @@ class SellerAccount:
     storing: int = 0
     """Highest cheque on its way into the store."""
     rate: int = 0
+    counterclaim: Counterclaim | None = None
     connections: list[Holder] = field(default_factory=list)
     """Connections that are metered at a price now; they share the window."""
 
@@ -90,16 +111,21 @@ class SellerAccount:
         return max(0, self.earned - self.forgiven - self.accepted)
 
     @property
+    def at_risk(self) -> int:
+        """Units of `unpaid` that are lost if the payer vanishes, were the rest of our own debt paid by then."""
+        return self.unpaid - (self.counterclaim.cancelled if self.counterclaim else 0)
+
+    @property
     def window(self) -> int:
         """Credit in bytes."""
         return self.policy.limit(self.paid_bytes, self.rate)
 
     def left(self, price: int) -> int:
         """Units that may still be metered before a cheque must come, for all connections together."""
-        left = cost(self.window, price) - self.unpaid - self.unearned
+        left = cost(self.window, price) - self.at_risk - self.unearned
         if self.coverage is not None:
             uncashed = max(0, self.accepted - self.paid_out)
-            left = min(left, self.coverage - uncashed - self.unpaid)
+            left = min(left, self.coverage - uncashed - self.at_risk)
         return max(0, left)
 
     @property
@@ -110,7 +136,7 @@ class SellerAccount:
     @property
     def uncovered(self) -> bool:
         """Nothing stands behind another cheque, as far as we know."""
-        return self.coverage is not None and self.coverage <= max(0, self.accepted - self.paid_out) + self.unpaid
+        return self.coverage is not None and self.coverage <= max(0, self.accepted - self.paid_out) + self.at_risk
 
     def cover(self, standing: Standing) -> None:
         """News of the payer's vault."""
@@ -147,6 +173,7 @@ class SellerAccount:
     def forgive(self, price: int) -> int:
         """After a broken connection: write off what the allowance covers; return how much."""
         allowance = cost(self.policy.newcomer, price) + self.accepted // FORGIVE_DIVISOR - self.forgiven
-        written_off = max(0, min(self.unpaid, allowance))
+        ours = self.counterclaim.payable if self.counterclaim else 0
+        written_off = max(0, min(self.unpaid - ours, allowance))
         self.forgiven += written_off
         return written_off

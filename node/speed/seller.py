@@ -164,7 +164,7 @@ class SellerSession:
         price = self._price
         if not account.connections:
             account.forgive(price)
-        if account.left(price) == 0 and account.unpaid == 0:
+        if account.left(price) == 0 and account.at_risk == 0:
             return self._refuse_credit(account)
         return [Send(self._receipt()), *self._serve()]
 
@@ -216,7 +216,7 @@ class SellerSession:
         if bid.ceiling is not None and self.meter.room(bid.ceiling) < BLOCK:
             notice = Notice(StopCode.BUDGET, "the buyer's budget for this connection is used up", by_peer=True)
             return [notice, *self._end_pricing(SellerState.FREE)]
-        if account.unpaid == 0 and account.window >= BLOCK * max(1, len(account.connections)):
+        if account.at_risk == 0 and account.window >= BLOCK * max(1, len(account.connections)):
             return self._refuse_credit(account)
         if self._stalled_at is None:
             self._stalled_at = now.mono
@@ -258,8 +258,12 @@ class SellerSession:
     @property
     def held(self) -> int:
         """Units that this connection may still be metered: what it was admitted and has not been sent."""
-        price = self.meter.price or self._price_asked
-        return 0 if self._allowance is None else cost(max(0, self._allowance - self.meter.mark), price)
+        return 0 if self._allowance is None else cost(max(0, self._allowance - self.meter.mark), self.price)
+
+    @property
+    def price(self) -> int:
+        """Units per MiB: in force, or on its way."""
+        return self.meter.price or self._price_asked
 
     # --- the peer's messages -----------------------------------------------------------------------------------------
 
