@@ -86,7 +86,7 @@ class Duo:
     def __init__(self, *, nets: tuple[bool, bool] = (True, True), pays: tuple[bool, bool] = (True, True)) -> None:
         self.mono = 1000.0
         keys = (PrivateKey(bytes([0x46]) * 32), PrivateKey(bytes([0x47]) * 32))
-        self.sides = tuple(Side(key, *flags) for key, *flags in zip(keys, nets, pays, strict=True))
+        self.sides = tuple(Side(keys[who], nets[who], pays[who]) for who in (0, 1))
         self.open()
 
     @property
@@ -181,7 +181,8 @@ class Duo:
     def carry(self) -> None:
         """Until nothing moves."""
         for _ in range(100_000):
-            if not any([self.deliver(who) or self.commit(who) for who in (0, 1)]):
+            moved = [self.deliver(who) or self.commit(who) for who in (0, 1)]
+            if not any(moved):
                 return
         raise AssertionError("they never stop talking")
 
@@ -224,8 +225,9 @@ class Duo:
                     side.seller_account.coverage = 10**30
                     self.run(who, side.seller.coverage_known(side.seller_account))
                 case AskReceived():
-                    bid = {"price": PRICE, "rate": 0, "ceiling": None, "until": self.now.wall + 3600}
-                    self.run(who, side.buyer.bid(side.buyer_account, sign=side.key.sign_digest, **bid))
+                    until, sign = self.now.wall + 3600, side.key.sign_digest
+                    bid = side.buyer.bid(side.buyer_account, price=PRICE, rate=0, ceiling=None, until=until, sign=sign)
+                    self.run(who, bid)
                 case StoreCheque() | IssueCheque() | MakePledge():
                     side.disk.append(output)
                 case Notice():

@@ -100,6 +100,7 @@ class Connection:
     """One that holds so many units."""
 
     held: int = 0
+    price: int = PRICE
 
 
 @given(st.lists(st.integers(0, 10**16), min_size=1, max_size=6), st.integers(0, 10**16))

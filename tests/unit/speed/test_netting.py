@@ -70,7 +70,8 @@ def test_whatever_the_order_nobody_risks_more_than_the_window_and_in_the_end_the
     one, other = duo.sides
     assert one.position.exposure == other.position.exposure == 0
     assert one.position.issued - other.position.issued == one.position.owed - other.position.owed
-    assert one.buyer_account.settled and other.buyer_account.settled
+    assert one.buyer_account.settled
+    assert other.buyer_account.settled
     assert not one.notices + other.notices
 
 
