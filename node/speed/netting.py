@@ -111,7 +111,7 @@ class Mutual:
         """When to call `turn` again where nothing happens: None where only the peer can change anything."""
         if self._held_back:
             return None
-        return ready_at if self._waiting_since is None else self._waiting_since + PATIENCE
+        return ready_at if self._waiting_since is None else max(ready_at, self._waiting_since + PATIENCE)
 
     def received(self, net: Net) -> Net | None:
         """The peer's pledge; returns the answer, to be sent once our figures are durable."""

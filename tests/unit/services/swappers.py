@@ -114,6 +114,7 @@ class Swapper:
             nonce=secrets.token_bytes,
         )
         self.vault.on_change = self.payments.coverage_changed
+        self.faults = []  # what was before a crash may still find its store closed
         self.payments.report_faults(self.faults.append)
         await self.engine.start()
         await self.vault.refresh()
@@ -126,12 +127,15 @@ class Swapper:
     async def close(self) -> None:
         """In the daemon's order."""
         await self.payments.close()
-        await self.crash()
-
-    async def crash(self) -> None:
-        """Nothing is kept but what was durable."""
         await self.engine.close()
         await self.reader
+        await self.payments.carrier.drain()
+        await self.store.close()
+
+    async def crash(self) -> None:
+        """Nothing is kept but what is durable, or was on its way there."""
+        self.reader.cancel()
+        await self.engine.close()
         await self.payments.carrier.drain()
         await self.store.close()
 
@@ -159,6 +163,15 @@ class Swapper:
         trades = self.payments.trades
         buyer, seller = trades.buyers[self.key_of(other)].account, trades.sellers[self.key_of(other)]
         return Position(buyer.owed, buyer.issued, seller.earned - seller.forgiven, seller.accepted)
+
+    async def stored(self, other: Swapper) -> Position:
+        """What a restart would find."""
+        rail, address = self.key_of(other)
+        issued = await self.store.issued(rail, self.key.address, address)
+        received = await self.store.received(rail, address, self.key.address)
+        assert issued is not None
+        assert received is not None
+        return Position(issued.owed, issued.cumulative, received.earned - received.forgiven, received.cumulative)
 
     async def signed(self) -> int:
         return sum(cheque.cumulative for cheque in await self.store.all_issued())

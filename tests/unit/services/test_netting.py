@@ -103,6 +103,23 @@ async def test_after_a_restart_what_had_cancelled_is_neither_paid_nor_forgiven(s
         assert side.payments.trades.sellers[side.key_of(other)].forgiven == 0
 
 
+async def test_a_crash_forgets_nothing_that_a_pledge_rests_on(swap: Swap) -> None:
+    torrent = await swap.torrent("a", 6, first=3)
+    await swap.connect(torrent)
+    await swap.until(lambda: swap.one.position(swap.other).owed > WORTH, "half way")
+    pledged = max(message.amount for message in swap.one.engine.said if isinstance(message, Net))
+    await swap.one.crash()
+    before = swap.other.position(swap.one)
+    await swap.one.open()
+    found = await swap.one.stored(swap.other)
+    assert min(found.payable, found.receivable) >= pledged > 0
+    await trade(swap, "b", size=4, first=2)
+    forgotten = max(before.owed - found.earned, before.earned - found.owed)
+    assert forgotten <= WORTH
+    for side, _ in swap.both:
+        assert await side.signed() <= forgotten + WORTH // 4, "at most what the crash took, and a quantum"
+
+
 async def test_pledges_move_to_another_connection_when_theirs_breaks(swap: Swap) -> None:
     first = await swap.torrent("a", 4, first=2)
     second = await swap.torrent("b", 4, first=2)
