@@ -313,7 +313,7 @@ class Buying:
             payer=self._key.address,
             payee=key[1],
             cumulative=order.cumulative,
-            owed=order.cumulative,
+            owed=max(order.cumulative, book.account.owed),
             signature=signed.signature,
             updated_at=wall,
         )

@@ -102,7 +102,7 @@ class Nets:
         self._guests.pop(trade.peer, None)
         key = trade.buyer_key
         bond = self._bonds.get(key) if key is not None else None
-        if key is None or bond is None or bond.trade not in (None, trade):
+        if key is None or bond is None or (bond.trade is not None and bond.trade is not trade):
             return
         bond.trade = None
         bond.mutual.end()
@@ -180,7 +180,7 @@ class Nets:
         pending, netted = sum(book.pending.values()), sum(book.netted.values())
         mutual = bond.mutual
         # What belongs to no torrent, being older than this process, cancels first.
-        wanted = min(pending + netted, max(0, mutual.offsetting - (mutual.payable - pending - netted)))
+        wanted = min(pending + netted, max(0, mutual.netted - (mutual.payable - pending - netted)))
         if wanted > netted:
             self._budget.committed(move(book.pending, book.netted, wanted - netted))
         elif wanted < netted:

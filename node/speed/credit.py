@@ -167,13 +167,16 @@ class SellerAccount:
             self.paid_bytes += counted * MIB // price
         self.accepted, self.signature = cumulative, signature
         # A payer that pays what had been forgiven after all (blocks that did arrive) gets the allowance back.
-        self.forgiven = max(0, min(self.forgiven, self.earned - self.accepted))
+        self.forgiven = max(0, min(self.forgiven, self.earned - self.accepted - self._owed_back))
         return grown
 
     def forgive(self, price: int) -> int:
         """After a broken connection: write off what the allowance covers; return how much."""
         allowance = cost(self.policy.newcomer, price) + self.accepted // FORGIVE_DIVISOR - self.forgiven
-        ours = self.counterclaim.payable if self.counterclaim else 0
-        written_off = max(0, min(self.unpaid - ours, allowance))
+        written_off = max(0, min(self.unpaid - self._owed_back, allowance))
         self.forgiven += written_off
         return written_off
+
+    @property
+    def _owed_back(self) -> int:
+        return self.counterclaim.payable if self.counterclaim else 0

@@ -81,6 +81,11 @@ class Mutual:
         return min(position.payable, position.receivable)
 
     @property
+    def netted(self) -> int:
+        """Units for which no cheque will come as things stand: agreed, or to be agreed on when the peer is back."""
+        return self.cancelled if self._connected else self.offsetting
+
+    @property
     def window(self) -> int:
         """Units of credit that the peer has: what our exposure may come to."""
         seller = self._seller

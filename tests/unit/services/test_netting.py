@@ -49,6 +49,8 @@ async def test_of_unequal_parts_only_the_difference_is_paid(swap: Swap) -> None:
     assert await swap.one.signed() == 0
     assert await swap.other.signed() == await swap.other.store.spent_on(torrent) == 4 * WORTH
     assert swap.other.payments.netted(torrent) == WORTH
+    stored = await swap.other.stored(swap.one)
+    assert (stored.payable, stored.receivable) == (WORTH, WORTH), "a restart must not take it for paid"
 
 
 async def test_a_pledge_leaves_only_when_what_it_rests_on_is_durable(
