@@ -190,20 +190,25 @@ class Buying:
         buyer = trade.buyer
         if buyer is None or trade.buyer_key is None:
             return
-        book = self._trades.buyers[trade.buyer_key]
-        before = book.account.owed
         now = self._carrier.now()
         outputs = buyer.settle(now)
-        grown = book.account.owed - before
-        if grown:
-            book.pending[trade.torrent] = book.pending.get(trade.torrent, 0) + grown
-            if self._budget.spent(trade.peer, trade.torrent, grown) and not trade.gone:
-                self._carrier.spawn(self._bid(trade))
+        self._put_down(trade)
         self._carrier.run(trade, outputs)
         self._nets.divide(trade.buyer_key)
         deadline = buyer.deadline()
         if deadline is not None and not trade.gone:
             asyncio.get_running_loop().call_later(max(0.0, deadline - now.mono), self._touch, trade)
+
+    def _put_down(self, trade: Trade) -> None:
+        """What has become payable on this connection is this torrent's debt: count it against the user's limits."""
+        buyer, key = trade.buyer, trade.buyer_key
+        if buyer is None or key is None or buyer.counted <= trade.divided:
+            return
+        grown, trade.divided = buyer.counted - trade.divided, buyer.counted
+        pending = self._trades.buyers[key].pending
+        pending[trade.torrent] = pending.get(trade.torrent, 0) + grown
+        if self._budget.spent(trade.peer, trade.torrent, grown) and not trade.gone:
+            self._carrier.spawn(self._bid(trade))
 
     # --- bids --------------------------------------------------------------------------------------------------------
 
@@ -286,6 +291,7 @@ class Buying:
 
     def _issue_soon(self, trade: Trade, order: IssueCheque) -> None:
         spent: dict[TorrentId, int] = {}
+        self._put_down(trade)  # a receipt may have settled without us
         if trade.buyer_key is not None:
             book = self._trades.buyers[trade.buyer_key]
             # What had been set off against a debt that the payee has paid, or does not acknowledge, is paid after all.

@@ -49,6 +49,8 @@ class Trade:
     recorded_sent: tuple[int, int] = (0, 0)
     recorded_received: tuple[int, int] = (0, 0)
     """Priced bytes and amount that are in the transfers table already."""
+    divided: int = 0
+    """Units payable on this connection that `BuyerBook` has put down to its torrent."""
 
     @classmethod
     def of(cls, hello: PeerHello, wall: int) -> Trade:
