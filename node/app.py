@@ -69,10 +69,10 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey) -> Daemon:
     clock = SystemClock()
     store = await open_store(paths.database, paths.highwater)
     engine = LibtorrentEngine(engine_settings(settings, chains))
-    vault = VaultView(chains, store=store, own=key.address, now=clock.now)
+    reputations = await Reputations.open(store, wall=clock.wall)
+    vault = VaultView(chains, store=store, own=key.address, now=clock.now, bounces=reputations.bounces)
     caps = SpendLimits(None, speed.per_torrent, speed.per_day, speed.total, rails[0].rail.token)
     budget = Budget(caps, store=store, vault=vault, clock=clock)
-    reputations = await Reputations.open(store, wall=clock.wall)
     payments = Payments(
         PaymentSettings(
             rails={rail.rail.id: rail.rail for rail in rails},

@@ -242,14 +242,16 @@ def accounts(shell: Shell) -> None:
     rows = shell.client.get("/v1/accounts")
 
     def show() -> None:
-        table = Table("who", "address", "rail", "bytes", "metered", "in cheques", "unpaid", "cashed", box=None)
+        table = Table(
+            "who", "address", "rail", "bytes", "metered", "in cheques", "netted", "unpaid", "cashed", box=None
+        )
         for r in rows:
             table.add_row(
                 "pays us" if r["role"] == "payer" else "we pay",
                 r["address"],
                 r["rail"],
                 format_size(r["bytes"]),
-                *(format_amount(int(r[key])) for key in ("metered", "cheques", "unpaid", "cashed")),
+                *(format_amount(int(r[key])) for key in ("metered", "cheques", "netted", "unpaid", "cashed")),
             )
         if rows:
             shell.console.print(table)

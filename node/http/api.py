@@ -220,6 +220,7 @@ class Api:
             deadline=record.deadline,
             spent=await self._daemon.store.spent_on(status.id),
             due=due,
+            netted=self._daemon.payments.netted(status.id),
             settled=settled,
         )
 

@@ -57,7 +57,7 @@ class Advances:
         self.look_again(key)
 
     def look_again(self, key: AccountKey) -> None:
-        """Something of this payer's account may have changed, such as what covers it."""
+        """Something of this payer's account may have changed: its cover, or what cancels out."""
         claim = self._claims.get(key)
         if claim is not None and _lacks(claim):
             prefix = prefix_of(claim.host)

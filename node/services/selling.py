@@ -9,6 +9,7 @@ from node.ports.store import Store
 from node.services.advances import Advances
 from node.services.carrier import Carrier
 from node.services.history import received_cheque
+from node.services.netting import Nets
 from node.services.reputation import Reputations
 from node.services.trades import AccountKey, Trade, Trades
 from node.services.vault import VaultView
@@ -21,6 +22,7 @@ from node.speed.seller import SellerSession, SellerState, SellerTerms
 from wallet.address import Address
 from wallet.amount import MIB
 from wallet.chains.base import ChainError
+from wallet.solvency import Standing
 
 
 class Selling:
@@ -36,6 +38,7 @@ class Selling:
         vault: VaultView,
         reputations: Reputations,
         nonce: Callable[[int], bytes],
+        nets: Nets,
     ) -> None:
         self._terms = terms
         self._carrier = carrier
@@ -50,6 +53,8 @@ class Selling:
             now_ms=lambda: int(carrier.now().mono * 1000),
             on_more=self._advanced,
         )
+        self._nets = nets
+        nets.seller = self._account
         carrier.on(CheckCoverage, lambda trade, order: carrier.spawn(self._check_coverage(trade, order)))
         carrier.on(StoreCheque, lambda trade, order: carrier.spawn(self._store_cheque(trade, order)))
 
@@ -71,11 +76,11 @@ class Selling:
             if trade.seller_key == key and trade.seller is not None:
                 self._carrier.run(trade, trade.seller.refresh(now))
 
-    def coverage_changed(self, rail: str, payer: Address, coverage: int, paid_out: int) -> None:
+    def coverage_changed(self, rail: str, payer: Address, standing: Standing) -> None:
         """News from the chain about a payer who may owe us."""
         account = self._trades.sellers.get((rail, payer))
         if account is not None:
-            account.coverage, account.paid_out = coverage, paid_out
+            account.cover(standing)
             self.refresh((rail, payer))
 
     def barred(self, rail: str, payer: Address) -> None:
@@ -84,18 +89,13 @@ class Selling:
             if trade.seller_key == (rail, payer) and trade.seller is not None:
                 self._refuse_barred(trade, trade.seller, (rail, payer))
 
-    def gone(self, trade: Trade, sent: int) -> None:
-        """The connection is gone; `sent` is its last mark. What the payer leaves unpaid with its last connection is
-        held against it."""
+    def gone(self, trade: Trade) -> None:
+        """The connection is gone. What the payer leaves unpaid with its last one is held against it."""
         seller, key = trade.seller, trade.seller_key
-        if seller is None:
-            return
-        price = seller.price
-        seller.closed(sent)
-        if key is None or seller.account is None:
+        if seller is None or key is None or seller.account is None:
             return
         if not any(other.seller_key == key for other in self._trades.open.values()):
-            self._reputations.note(*key, Deed.UNPAID, seller.account.abandon() * MIB // price)
+            self._reputations.note(*key, Deed.UNPAID, seller.account.abandon() * MIB // seller.price)
             self._advances.gone(key)
         self.refresh(key)
 
@@ -119,17 +119,20 @@ class Selling:
         seller, bid = trade.seller, order.bid
         if seller is None:
             return
-        account = await self._account((bid.rail, bid.payer))
+        key = (bid.rail, bid.payer)
+        account = await self._account(key)
+        await self._nets.prepare(key)
         try:
-            account.coverage, account.paid_out = await self._vault.coverage(bid.rail, bid.payer)
+            account.cover(await self._vault.standing(bid.rail, bid.payer))
         except ChainError as error:
             self._carrier.run(trade, seller.coverage_failed(str(error)))
             return
-        key = trade.seller_key = (bid.rail, bid.payer)
+        trade.seller_key = key
         if self._refuse_barred(trade, seller, key):
             return
+        await self._nets.join(trade)
         account.score = self._reputations.score(*key)
-        if trade.peer in self._trades.open:  # it may have gone while the chain answered
+        if trade.peer in self._trades.open:  # it may have gone while others answered
             self._advances.ask(key, account, host=trade.host, price=seller.round_price)
         self._carrier.run(trade, seller.coverage_known(account))
 

@@ -20,6 +20,10 @@ such a rest within `newcomer` bytes plus 1/64 of all that was paid, so that bad 
 was forgiven beyond that 64th still narrows the window, so that coming back never opens it again: whoever has paid
 nothing takes one window in all.
 
+Where we owe the payer too (`Counterclaim`), what both sides have agreed to leave unpaid is no risk: if the payer
+vanishes, we keep our own debt. Only the rest counts against the window and against the vault, and only what exceeds our
+debt is ever forgiven. What cancels out this way is never paid, so it earns no credit either.
+
 Connections of one payer share the window. Each holds what it was admitted and has not been sent yet; a connection gets
 its part of what is left, and never what another one holds.
 """
@@ -32,6 +36,7 @@ from typing import Protocol
 
 from node.speed.reputation import NEUTRAL, trusted_window
 from wallet.amount import MIB, cost
+from wallet.solvency import Standing
 
 FORGIVE_DIVISOR = 64
 MILLI = 1000
@@ -67,6 +72,22 @@ class Holder(Protocol):
     def held(self) -> int:
         """Units that it may still be metered without another word."""
 
+    @property
+    def price(self) -> int:
+        """Units per MiB."""
+
+
+class Counterclaim(Protocol):
+    """What we owe the payer on the same rail (`node.speed.netting.Mutual`)."""
+
+    @property
+    def payable(self) -> int:
+        """Units that no cheque of ours covers."""
+
+    @property
+    def cancelled(self) -> int:
+        """Units of the payer's debt, and as much of ours, that both sides have agreed to leave unpaid."""
+
 
 @dataclass(slots=True)
 class SellerAccount:
@@ -84,6 +105,8 @@ class SellerAccount:
     paid_bytes: int = 0
     coverage: int | None = None
     paid_out: int = 0
+    standing: Standing | None = None
+    """What the last two figures are made of, for whoever asks why."""
     storing: int = 0
     """Highest cheque on its way into the store."""
     rate: int = 0
@@ -96,6 +119,7 @@ class SellerAccount:
     """The lowest and the highest price it was metered at since we know it; 0: none. See `metered_at`."""
     left_unpaid: int = 0
     """Units that `abandon` has told of and no cheque has covered since."""
+    counterclaim: Counterclaim | None = None
     connections: list[Holder] = field(default_factory=list)
     """Connections that are metered at a price now; they share the window."""
 
@@ -110,6 +134,11 @@ class SellerAccount:
         return max(0, self.earned - max(self.accepted, self.storing))
 
     @property
+    def at_risk(self) -> int:
+        """Units of `unpaid` that are lost if the payer vanishes, were the rest of our own debt paid by then."""
+        return self.unpaid - (self.counterclaim.cancelled if self.counterclaim else 0)
+
+    @property
     def window(self) -> int:
         """Credit in bytes: what the payer's history allows, less where its reputation is bad."""
         limit = self.policy.limit(self.paid_bytes, self.rate, self.advance)
@@ -117,14 +146,14 @@ class SellerAccount:
 
     def left(self, price: int) -> int:
         """Units that may still be metered before a cheque must come, for all connections together."""
-        owed = self.unpaid + self.unearned
+        owed = self.at_risk + self.unearned
         if self.paid_bytes < self.policy.newcomer and 0 < self.cheapest < price:
             # As many bytes as it can be: a newcomer's window does not open again because its price rises.
             owed = -(-owed * price // self.cheapest)
         left = cost(self.window, price) - owed
         if self.coverage is not None:
             uncashed = max(0, self.accepted - self.paid_out)
-            left = min(left, self.coverage - uncashed - self.unpaid)
+            left = min(left, self.coverage - uncashed - self.at_risk)
         return max(0, left)
 
     @property
@@ -135,11 +164,23 @@ class SellerAccount:
     @property
     def uncovered(self) -> bool:
         """Nothing stands behind another cheque, as far as we know."""
-        return self.coverage is not None and self.coverage <= max(0, self.accepted - self.paid_out) + self.unpaid
+        return self.coverage is not None and self.coverage <= max(0, self.accepted - self.paid_out) + self.at_risk
+
+    def cover(self, standing: Standing) -> None:
+        """News of the payer's vault."""
+        self.standing = standing
+        self.coverage, self.paid_out = standing.reachable, standing.paid_out
+
+    @property
+    def why_uncovered(self) -> str:
+        """For the payer and the user, where `uncovered`."""
+        if self.standing is None or not self.standing.funds.balance:
+            return "the payer's vault covers nothing: deposit first"
+        return f"another cheque of this payer is worth {self.standing.explain(self.accepted)}"
 
     def needed_advance(self, price: int) -> int:
         """Bytes that it has to be advanced, since it has not paid for as many beyond what it left unpaid."""
-        broken = 0 if self.connections else self.unpaid  # about to be forgiven
+        broken = 0 if self.connections else max(0, self.unpaid - self._owed_back)  # about to be forgiven
         left_behind = max(0, self.forgiven + broken - self.accepted // FORGIVE_DIVISOR)
         needed = self.policy.newcomer + -(-left_behind * MIB // price) - self.paid_bytes
         return min(self.policy.newcomer, max(0, needed))
@@ -147,7 +188,7 @@ class SellerAccount:
     def wanted_advance(self, price: int) -> int:
         """`needed_advance`; 0 where none could be used: it was taken and never paid, or we would not sell anyway."""
         needed = self.needed_advance(price)
-        spent = cost(self.paid_bytes + needed, price) <= self.unpaid + self.unearned
+        spent = cost(self.paid_bytes + needed, price) <= self.at_risk + self.unearned
         return 0 if spent or self.uncovered or self.score <= 0 else needed
 
     def share(self, price: int, connection: Holder) -> int:
@@ -179,19 +220,24 @@ class SellerAccount:
             self.paid_bytes += counted * MIB // max(price, self.dearest)
         self.accepted, self.signature = cumulative, signature
         # A payer that pays what had been forgiven after all (blocks that did arrive) gets the allowance back.
-        self.forgiven = max(0, min(self.forgiven, self.earned - self.accepted))
+        self.forgiven = max(0, min(self.forgiven, self.earned - self.accepted - self._owed_back))
         self.left_unpaid = max(0, min(self.left_unpaid, self.earned - self.accepted))
         return grown
 
     def abandon(self) -> int:
-        """The payer is gone: return how many units it has left unpaid that were not told of before."""
-        grown = max(0, self.unsigned - self.left_unpaid)
+        """The payer is gone: return how many units it has left unpaid, beyond what we owe it, that were not told of
+        before."""
+        grown = max(0, self.unsigned - self._owed_back - self.left_unpaid)
         self.left_unpaid += grown
         return grown
 
     def forgive(self, price: int) -> int:
         """After a broken connection: write off what the allowance covers; return how much."""
         allowance = cost(self.policy.newcomer, price) + self.accepted // FORGIVE_DIVISOR - self.forgiven
-        written_off = max(0, min(self.unpaid, allowance))
+        written_off = max(0, min(self.unpaid - self._owed_back, allowance))
         self.forgiven += written_off
         return written_off
+
+    @property
+    def _owed_back(self) -> int:
+        return self.counterclaim.payable if self.counterclaim else 0

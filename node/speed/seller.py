@@ -178,7 +178,7 @@ class SellerSession:
             self.state = SellerState.WAITING
             # A receipt that grants no credit; a stop would end what may go on in a moment.
             return [Notice(StopCode.OVER_CREDIT, NO_ADVANCE, by_peer=False), Send(self._receipt())]
-        if account.left(price) == 0 and account.unpaid == 0:
+        if account.left(price) == 0 and account.at_risk == 0:
             return self._refuse_credit(account)
         return [Send(self._receipt()), *self._serve()]
 
@@ -248,7 +248,7 @@ class SellerSession:
         if bid.ceiling is not None and self.meter.room(bid.ceiling) < BLOCK:
             notice = Notice(StopCode.BUDGET, "the buyer's budget for this connection is used up", by_peer=True)
             return [notice, *self._end_pricing(SellerState.FREE)]
-        if account.unpaid == 0 and account.window >= BLOCK * max(1, len(account.connections)):
+        if account.at_risk == 0 and account.window >= BLOCK * max(1, len(account.connections)):
             return self._refuse_credit(account)
         if self._stalled_at is None:
             self._stalled_at = now.mono
@@ -300,8 +300,7 @@ class SellerSession:
     @property
     def held(self) -> int:
         """Units that this connection may still be metered: what it was admitted and has not been sent."""
-        price = self.meter.price or self._price_asked
-        return 0 if self._allowance is None else cost(max(0, self._allowance - self.meter.mark), price)
+        return 0 if self._allowance is None else cost(max(0, self._allowance - self.meter.mark), self.price)
 
     # --- the peer's messages -----------------------------------------------------------------------------------------
 
@@ -431,7 +430,7 @@ class SellerSession:
     def _refuse_credit(self, account: SellerAccount) -> list[Output]:
         """Nothing is owed and still nothing can be sold."""
         if account.uncovered:
-            return self._refuse(StopCode.INSOLVENT, "the payer's vault covers nothing: deposit first")
+            return self._refuse(StopCode.INSOLVENT, account.why_uncovered)
         return self._refuse(StopCode.OVER_CREDIT, "what this payer took before it never paid: no more credit")
 
     def _end_pricing(self, state: SellerState) -> list[Output]:

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import cast
 
 from node.ports.engine import Engine, PeerHello, PeerId, TorrentId, UploadPolicy
+from node.services.budget import Budget
 from node.services.carrier import Carrier
+from node.services.netting import Nets
 from node.services.reputation import Reputations
 from node.services.selling import Selling
 from node.services.trades import Trade, Trades
@@ -26,6 +28,8 @@ from tests.unit.speed.pair import PAYEE_KEY, PRICE, RAIL
 from wallet.address import Address
 from wallet.cheque import Cheque, SignedCheque, bid_digest, sign_cheque
 from wallet.keys import PrivateKey
+from wallet.limits import SpendLimits
+from wallet.solvency import Funds, Standing
 
 TORRENT = TorrentId("ab" * 20)
 WALL = 1_800_000_000
@@ -64,8 +68,8 @@ class Greedy:
 
 
 class AmpleVault:
-    async def coverage(self, rail: str, payer: Address) -> tuple[int, int]:
-        return 10**40, 0
+    async def standing(self, rail: str, payer: Address) -> Standing:
+        return Standing(Funds(10**40))
 
 
 class Stall:
@@ -76,14 +80,23 @@ class Stall:
         self.trades, self.engine = Trades(), Greedy()
         self.carrier = Carrier(cast("Engine", self.engine), clock)
         self.peers = count(1)
+        vault = cast("VaultView", AmpleVault())
         self.selling = Selling(
             SellerTerms(PAYEE_KEY.address, {RAIL.id: RAIL}, PRICE),
             carrier=self.carrier,
             trades=self.trades,
             store=store,
-            vault=cast("VaultView", AmpleVault()),
+            vault=vault,
             reputations=reputations,
             nonce=lambda size: next(self.peers).to_bytes(size, "big"),
+            nets=Nets(
+                carrier=self.carrier,
+                trades=self.trades,
+                store=store,
+                budget=Budget(SpendLimits(), store=store, vault=vault, clock=clock),
+                own=PAYEE_KEY.address,
+                reserve=PRICE,
+            ),
         )
         reputations.on_barred = self.selling.barred
 
@@ -142,8 +155,9 @@ class Stall:
 
     def leave(self, trade: Trade) -> None:
         trade.gone = True
+        self.session(trade).closed(self.engine.sent.pop(trade.peer))
         self.trades.close(trade.peer)
-        self.selling.gone(trade, self.engine.sent.pop(trade.peer))
+        self.selling.gone(trade)
 
     @staticmethod
     def session(trade: Trade) -> SellerSession:

@@ -23,6 +23,7 @@ class Connection:
     """Metered at a price; nothing is admitted beyond what it has taken."""
 
     held: int = 0
+    price: int = PRICE
 
 
 def key(number: int) -> AccountKey:
