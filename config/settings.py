@@ -57,7 +57,9 @@ class SpeedSettings(_Section):
     sell: bool = _field(True, "true", "Sell upload priority to peers that pay.")
     reserve_price: Price = _field(2000 * 10**18 // 1024, '"2000 BTT/GiB"', "The least we take.")
     quantum: Size = _field(2**20, '"1 MiB"', "Buyers pay whenever this much is verified.", ge=1)
-    newcomer_credit: Size = _field(2**20, '"1 MiB"', "Unpaid data a new payer may hold; the most one can steal.", ge=1)
+    newcomer_credit: Size = _field(
+        2**20, '"1 MiB"', "Unpaid data that new payers of one /24 or /48 may hold: the most they can steal.", ge=1
+    )
     credit_cap: Size = _field(256 * 2**20, '"256 MiB"', "Unpaid data any payer may hold, whatever it has paid.")
     stall_timeout: float = _field(
         10.0,

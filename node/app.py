@@ -23,6 +23,7 @@ from node.services.earnings import Earnings
 from node.services.market import Market, MarketSettings
 from node.services.notices import Watcher
 from node.services.payments import Payments, PaymentSettings
+from node.services.reputation import Reputations
 from node.services.settlement import Settlement, SettlementSettings
 from node.services.torrents import Torrents
 from node.services.vault import VaultView
@@ -68,7 +69,8 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey) -> Daemon:
     clock = SystemClock()
     store = await open_store(paths.database, paths.highwater)
     engine = LibtorrentEngine(engine_settings(settings, chains))
-    vault = VaultView(chains, store=store, own=key.address, now=clock.now)
+    reputations = await Reputations.open(store, wall=clock.wall)
+    vault = VaultView(chains, store=store, own=key.address, now=clock.now, bounces=reputations.bounces)
     caps = SpendLimits(None, speed.per_torrent, speed.per_day, speed.total, rails[0].rail.token)
     budget = Budget(caps, store=store, vault=vault, clock=clock)
     payments = Payments(
@@ -86,6 +88,7 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey) -> Daemon:
         store=store,
         vault=vault,
         budget=budget,
+        reputations=reputations,
         key=key,
         clock=clock,
         nonce=secrets.token_bytes,
@@ -154,8 +157,22 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey) -> Daemon:
         if rail.btfs is not None
     }
     daemon = Daemon(
-        engine, store, vault, torrents, payments, market, settlements, tuple(watchers.values()), earnings, wallet, btfs
+        engine,
+        store,
+        vault,
+        torrents,
+        payments,
+        market,
+        settlements,
+        tuple(watchers.values()),
+        earnings,
+        reputations,
+        wallet,
+        btfs,
     )
+    reputations.on_barred = payments.barred
+    for settlement in settlements.values():
+        settlement.on_booked.append(reputations.judge)
     payments.report_faults(daemon.fault)
     vault.on_change = payments.coverage_changed
     torrents.on_added = lambda record: payments.set_terms(record.id, TorrentTerms.of(record))

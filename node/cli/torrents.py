@@ -214,6 +214,8 @@ def get(
         shell.console.print(f"done {found['name']}: {size} in {seconds:g} s", style="green")
         shell.console.print(f"  mean rate   {mean}/s")
         shell.console.print(f"  paid        {format_amount(int(bill['spent']))}")
+        if int(bill["netted"]):
+            shell.console.print(f"  netted      {format_amount(int(bill['netted']))} (its sellers owe us as much)")
         if int(bill["due"]):
             shell.console.print(f"  still owed  {format_amount(int(bill['due']))} (paid when the seller is met again)")
         shell.console.print(f"  saved in    {found['save_path']}")

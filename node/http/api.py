@@ -13,7 +13,7 @@
 | GET  /v1/market                        | the latest round of our auction                         |
 | POST /v1/shutdown                      | stop the node                                           |
 
-What moves money is in `node.http.money`, BTFS's cheques in `node.http.btfs`.
+What moves money is in `node.http.money`, BTFS's cheques in `node.http.btfs`, whom we trust in `node.http.reputation`.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from node.daemon import Daemon
 from node.http import models
 from node.http.btfs import BtfsApi
 from node.http.money import MoneyApi
+from node.http.reputation import ReputationApi
 from node.http.requests import answer, read_body
 from node.http.server import make_app
 from node.ports.engine import BadTorrentError, PeerStatus, TorrentId, TorrentStatus
@@ -68,6 +69,7 @@ class Api:
                 web.post("/v1/shutdown", self.shutdown),
                 *MoneyApi(self._daemon).routes(),
                 *BtfsApi(self._daemon).routes(),
+                *ReputationApi(self._daemon).routes(),
             ]
         )
         return app
@@ -218,6 +220,7 @@ class Api:
             deadline=record.deadline,
             spent=await self._daemon.store.spent_on(status.id),
             due=due,
+            netted=self._daemon.payments.netted(status.id),
             settled=settled,
         )
 

@@ -155,6 +155,8 @@ class Torrent(Model):
     spent: Units
     due: Units
     """Owed for this torrent and not yet signed."""
+    netted: Units
+    """Cancels out with what its sellers owe us, since the node started: never paid."""
     settled: bool
     """Nothing is owed to any seller of this torrent that is not paid and acknowledged."""
 
@@ -217,6 +219,8 @@ class Account(Model):
     acknowledged: Units
     cashed: Units
     unpaid: Units
+    netted: Units
+    """Neither in cheques nor `unpaid`: the other side owes as much."""
 
 
 class Status(Model):
