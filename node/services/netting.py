@@ -97,6 +97,11 @@ class Nets:
         if bond.trade is None and trade.peer in self._trades.open:
             self._bind(key, bond, trade)
 
+    def paid(self, key: AccountKey) -> None:
+        """A cheque of this peer counts now: less of what we owe it cancels out."""
+        if key in self._bonds:
+            self.changed(key)
+
     def leave(self, trade: Trade) -> None:
         """The connection is gone."""
         self._guests.pop(trade.peer, None)

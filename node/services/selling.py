@@ -172,6 +172,7 @@ class Selling:
         self._advances.paid(key)
         self._carrier.run(trade, outputs)
         self.refresh(key)
+        self._nets.paid(key)
 
 
 def _stands(trade: Trade) -> bool:

@@ -39,19 +39,21 @@ from wallet.netting import Position
 PIECE = 64 * 1024
 CREDIT = MIB
 WORTH = cost(CREDIT, PRICE)
-DEADLINE = 20.0
+DEADLINE = 60.0
+STEP = 0.002
+"""Seconds that a block takes."""
 
 
-class MovableClock:
-    """The port `Clock`; `ahead` seconds are added to the machine's."""
+class StepClock:
+    """The port `Clock`; it moves with the swarm's steps, and when a test says so."""
 
     ahead = 0.0
 
     def now(self) -> float:
-        return time.monotonic() + self.ahead
+        return 1000.0 + self.ahead
 
     def wall(self) -> int:
-        return int(time.time() + self.ahead)
+        return int(1_800_000_000 + self.ahead)
 
 
 class Wire(MemoryEngine):
@@ -84,7 +86,7 @@ class Wire(MemoryEngine):
 class Swapper:
     """One node. `open` it, and again after `crash`: what is not in the store is forgotten then."""
 
-    def __init__(self, folder: Path, number: int, swarm: MemorySwarm, chain: FakeChain, clock: MovableClock) -> None:
+    def __init__(self, folder: Path, number: int, swarm: MemorySwarm, chain: FakeChain, clock: StepClock) -> None:
         self.folder = folder / str(number)
         self.folder.mkdir(exist_ok=True)
         self.key = PrivateKey(bytes([0x40 + number]) * 32)
@@ -190,7 +192,7 @@ class Swap:
         self.folder = folder
         self.swarm = MemorySwarm()
         self.chain = FakeChain()
-        self.clock = MovableClock()
+        self.clock = StepClock()
         self.one, self.other = (Swapper(folder, n, self.swarm, self.chain, self.clock) for n in (1, 2))
 
     @property
@@ -207,6 +209,7 @@ class Swap:
         """A step of the swarm, then everything that follows from it, so that neither side runs ahead of the other."""
         while True:
             moved = self.swarm.step()
+            self.clock.ahead += STEP if moved else 0.0
             for _ in range(3):
                 await asyncio.sleep(0)
                 for side, _ in self.both:
