@@ -1,4 +1,7 @@
-"""`./run sim [NAME] [--seeds N] [--json OUT] [--png FOLDER]`: without a name, lists what there is."""
+"""`./run sim [NAME] [--seeds N] [--json OUT] [--png FOLDER]`: without a name, lists what there is.
+
+Exit code 0: every promise of the scenario is kept; 1: one is not; 2: wrong usage.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +31,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="./run sim")
     parser.add_argument("name", nargs="?", metavar="NAME")
     parser.add_argument("--seeds", type=int, default=0, metavar="N", help="runs (default: the scenario's own)")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write the report")
-    parser.add_argument("--png", type=Path, metavar="FOLDER", help="write the plots")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures, and the plots")
+    parser.add_argument("--png", type=Path, metavar="FOLDER", help="write the plots there (default: beside OUT)")
     options = parser.parse_args()
     if options.name is None:
         for name, text in SCENARIOS.items():
@@ -42,7 +45,7 @@ def main() -> int:
     report: Report = module.run(options.seeds or module.SEEDS, tell)
     print(report.show())
     report.write(options.json, options.png)
-    return 0
+    return 0 if report.met else 1
 
 
 if __name__ == "__main__":  # worker processes import this module too

@@ -1,7 +1,9 @@
 """Who has which piece: bit fields of all peers, interest per edge, and rarest first.
 
-Bytes that arrive for one piece from several neighbours add up (blocks of one piece may come from anybody), and pieces
-that are begun go first (BitTorrent's strict priority), so nothing is ever fetched twice.
+Bytes that arrive for one piece from several neighbours add up (blocks of one piece may come from anybody), so nothing
+is ever fetched twice. A new choice is the rarest piece, begun or not, as in libtorrent's picker; a peer that has begun
+too many pieces finishes those first. (Were begun pieces always first, the few pieces that all have would keep everybody
+busy after a flash crowd, rare ones would spread ten times slower, and payers would find nothing to buy.)
 """
 
 from __future__ import annotations
@@ -12,7 +14,10 @@ from tests.sim.population import Bools, Graph, Ints
 
 WORD = 64
 BEGUN = np.float32(2**20)
-"""What a begun piece's rank gains: more than there are peers."""
+"""What finishing first gains in rank: more than there are peers."""
+PARTIALS, PARTIAL_BYTES = (3, 2), 32 * 2**20
+"""More begun pieces than this per neighbour, or than these bytes, are too many (libtorrent 2.0,
+`piece_picker::pick_pieces`)."""
 MAX_PASSES = 64
 """Pieces one edge can complete in a round, a bound for the loop."""
 
@@ -20,9 +25,10 @@ MAX_PASSES = 64
 class Pieces:
     """`count` pieces of `size` bytes; `have` is peers x words of 64 bits, `progress` peers x count in bytes."""
 
-    def __init__(self, peers: int, count: int, size: int, complete: Bools, edges: int) -> None:
+    def __init__(self, count: int, size: int, complete: Bools, graph: Graph) -> None:
         if count % WORD:
             raise ValueError(f"the number of pieces must be a multiple of {WORD}, not {count}")
+        peers = len(complete)
         self.count, self.size = count, size
         self.have = np.zeros((peers, count // WORD), dtype=np.uint64)
         self.have[complete] = ~np.uint64(0)
@@ -30,8 +36,11 @@ class Pieces:
         self.owned = np.where(complete, count, 0).astype(np.int64)
         self.holders = np.full(count, int(complete.sum()), dtype=np.int64)
         """How many present peers have each piece."""
-        self._current = np.full(edges, -1, dtype=np.int64)
+        self._current = np.full(len(graph.src), -1, dtype=np.int64)
         """The piece each edge works on."""
+        neighbours = np.bincount(graph.dst, minlength=peers)
+        self._enough = np.minimum(neighbours * PARTIALS[0] // PARTIALS[1], PARTIAL_BYTES // size)
+        """More begun pieces than this, and a peer finishes them first."""
 
     @property
     def total(self) -> int:
@@ -105,9 +114,10 @@ class Pieces:
         if len(fresh):
             s, d = graph.src[edges[fresh]], graph.dst[edges[fresh]]
             useful = self.holdings(s) & ~self.holdings(d)
-            # The fraction breaks ties at random; a piece that is begun comes before any other.
+            # The fraction breaks ties at random.
             rank = self.holders.astype(np.float32) + rng.random(useful.shape, dtype=np.float32)
-            rank -= BEGUN * (self.progress[d] > 0)
+            begun = self.progress[d] > 0
+            rank -= BEGUN * (begun & (begun.sum(axis=1) > self._enough[d])[:, None])
             rank[~useful] = np.inf
             chosen = rank.argmin(axis=1)
             piece[fresh] = np.where(useful[np.arange(len(fresh)), chosen], chosen, -1)

@@ -1,4 +1,4 @@
-"""What a scenario found: a table, a verdict in one line, JSON with one headline figure, and plots."""
+"""What a scenario found: a table, a verdict per promise, JSON with one headline figure, and plots."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cycler import cycler
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -19,32 +21,88 @@ Cell = str | int | float
 WORKERS = 2
 
 
+STYLE: Mapping[str, Any] = {
+    # Okabe and Ito, "Color Universal Design" (2008): told apart by readers with any kind of colour vision. Lines differ
+    # in marks or dashes too, for prints in grey.
+    "axes.prop_cycle": cycler(color=["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]),
+    "axes.grid": True,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 13,
+    "axes.labelsize": 11,
+    "legend.fontsize": 10,
+    "legend.framealpha": 0.9,
+    "grid.alpha": 0.3,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 6,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What the market has to keep: `figure` is at most, or else at least, `bound`. `text` says what the figure is."""
+
+    text: str
+    figure: float
+    bound: float
+    at_most: bool
+
+    @property
+    def met(self) -> bool:
+        """NaN meets nothing."""
+        return self.figure <= self.bound if self.at_most else self.figure >= self.bound
+
+    def show(self) -> str:
+        """'MET     text: 2.31 (at least 1.7)'."""
+        side = "at most" if self.at_most else "at least"
+        return f"{'MET' if self.met else 'MISSED':6}  {self.text}: {_text(self.figure)} ({side} {self.bound:g})"
+
+
+def at_most(text: str, figure: float, bound: float) -> Promise:
+    """A promise that is broken by more than `bound`."""
+    return Promise(text, figure, bound, at_most=True)
+
+
+def at_least(text: str, figure: float, bound: float) -> Promise:
+    """A promise that is broken by less than `bound`."""
+    return Promise(text, figure, bound, at_most=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`rows` have one cell per column. `goal` says what the headline should be, `met` whether it is."""
+    """`rows` have one cell per column. The figure of the first promise is the headline."""
 
     name: str
     question: str
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
-    headline: float
-    goal: str
-    met: bool
-    verdict: str
+    promises: Sequence[Promise]
     seeds: int
     notes: Sequence[str] = ()
     plots: Mapping[str, Callable[[Axes], None]] = field(default_factory=dict)
     """File name without ending → draws into the axes: title, units and legend included."""
+
+    @property
+    def met(self) -> bool:
+        """Every promise is kept."""
+        return all(promise.met for promise in self.promises)
 
     def as_json(self) -> dict[str, Any]:
         """Plain data. Floats are rounded to four digits after the point."""
         return {
             "name": self.name,
             "question": self.question,
-            "headline": round(self.headline, 4),
-            "goal": self.goal,
+            "headline": round(self.promises[0].figure, 4),
             "met": self.met,
-            "verdict": self.verdict,
+            "promises": [
+                {
+                    "text": promise.text,
+                    "figure": round(promise.figure, 4),
+                    "at_most" if promise.at_most else "at_least": promise.bound,
+                    "met": promise.met,
+                }
+                for promise in self.promises
+            ],
             "seeds": self.seeds,
             "rows": [
                 {column: _plain(cell) for column, cell in zip(self.columns, row, strict=True)} for row in self.rows
@@ -53,7 +111,7 @@ class Report:
         }
 
     def show(self) -> str:
-        """The table and the verdict, for a terminal."""
+        """The table and the verdicts, for a terminal."""
         table = [list(self.columns), *([_text(cell) for cell in row] for row in self.rows)]
         widths = [max(len(row[index]) for row in table) for index in range(len(self.columns))]
         lines = [
@@ -61,22 +119,22 @@ class Report:
             for row in (list(enumerate(zip(cells, widths, strict=True))) for cells in table)
         ]
         notes = [f"  {note}" for note in self.notes]
-        verdict = f"{'MET' if self.met else 'MISSED'}: {self.verdict} (goal: {self.goal})"
-        return "\n".join([self.question, *lines, *notes, verdict])
+        return "\n".join([self.question, *lines, *notes, *(promise.show() for promise in self.promises)])
 
     def write(self, out: Path | None, folder: Path | None) -> None:
-        """JSON to `out`, one PNG per plot into `folder`."""
+        """JSON to `out`; one PNG per plot into `folder`, or beside `out`."""
         if out is not None:
+            out.parent.mkdir(parents=True, exist_ok=True)
             out.write_text(json.dumps(self.as_json(), indent=2) + "\n", encoding="utf-8")
+        folder = folder or (out.parent if out is not None else None)
         if folder is None:
             return
         folder.mkdir(parents=True, exist_ok=True)
         for name, draw in self.plots.items():
-            figure = Figure(figsize=(8, 5), dpi=120, layout="constrained")
-            axes = figure.subplots()
-            axes.grid(visible=True, alpha=0.3)
-            draw(axes)
-            figure.savefig(folder / f"{name}.png")
+            with style.context(dict(STYLE)):
+                figure = Figure(figsize=(8, 5), dpi=120, layout="constrained")
+                draw(figure.subplots())
+                figure.savefig(folder / f"{name}.png")
 
 
 def in_parallel(work: Callable[[int], T], seeds: Iterable[int], tell: Tell) -> list[T]:

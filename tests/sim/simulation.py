@@ -58,7 +58,7 @@ class Simulation:
     ) -> None:
         self.now = 0
         self.people, self.graph, self.market = people, graph, market
-        self.pieces = Pieces(people.size, torrent.pieces, torrent.piece_length, people.seeds, len(graph.src))
+        self.pieces = Pieces(torrent.pieces, torrent.piece_length, people.seeds, graph)
         self._choker = Choker(graph, people.size)
         self._rng = np.random.default_rng([seed, 1])
         self._groups = groups

@@ -12,7 +12,8 @@ from node.speed.strategy import Aim, Strategy
 from tests.sim.counter import DEEP_POCKET, book_of, counter
 from tests.sim.flow import shared
 from tests.sim.market import Buyer
-from tests.sim.population import BROADBAND_MIX, population, random_graph
+from tests.sim.pieces import Pieces
+from tests.sim.population import BROADBAND_MIX, population, random_graph, star
 from tests.sim.simulation import Outcome, Simulation, Torrent, swarm_market
 from tests.unit.services.test_market import CAPACITY, RESERVE, Hall
 
@@ -50,6 +51,24 @@ def test_every_unit_a_buyer_spends_is_a_sellers_income_and_within_its_budget() -
     assert all(buyer.spent <= buyer.budget for buyer in market.buyers.values())
     assert market.unpaid() == 0
     assert market.book.over_limit == 0
+
+
+@pytest.mark.parametrize(
+    ("begun", "chosen"),
+    [
+        pytest.param([3], 7, id="rare before begun"),
+        pytest.param([3, 4], 3, id="begun before rare where too many are begun"),
+    ],
+)
+def test_a_peer_asks_for_the_rarest_piece_unless_it_has_begun_too_many(begun: list[int], chosen: int) -> None:
+    pieces = Pieces(64, 1_000, np.array([False, True]), star(2))
+    pieces.holders[:] = 10
+    pieces.holders[[3, 7]] = 5, 1
+    pieces.progress[0, begun] = 100
+    edge = np.flatnonzero(star(2).dst == 0)
+    used = pieces.deliver(star(2), edge, np.array([500]), np.random.default_rng(1))
+    assert used.tolist() == [500]
+    assert np.flatnonzero(pieces.progress[0] >= 500).tolist() == [chosen]
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 12), st.integers(1, 40))

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 
 from tests.sim.counter import VALUE_MEDIAN, book_of, counter, honest, values
 from tests.sim.population import KBIT
-from tests.sim.report import Report, Tell, in_parallel
+from tests.sim.report import Report, Tell, at_most, in_parallel
 from wallet.amount import MIB
 
 SEEDS = 20
@@ -72,31 +72,35 @@ def run(seeds: int, tell: Tell) -> Report:
         question="A seller that bids against its own buyers, as part of the honest seller's (medians; limit: any seed)",
         columns=["shill bids", "income, many", "sold", "income, few", "sold, few", "paid / limit", "above limit"],
         rows=rows,
-        headline=worst,
-        goal="no buyer ever pays more than its own limit",
-        met=worst <= 1 and not any(row[6] for row in rows),
-        verdict=f"the most anyone paid is {worst:.3f} of its limit; the best shill brings {float(many[1]):.2f} times "
-        f"the honest income before {CONTENDED} buyers ({many[0]}), {float(few[3]):.2f} times before {IDLE} ({few[0]})",
+        promises=[
+            at_most("the most that any buyer paid, as a part of its own limit, any shill and seed", worst, 1),
+            at_most("sales above the buyer's limit", sum(int(row[6]) for row in rows), 0),
+        ],
         seeds=seeds,
-        notes=["A public reserve of the same height does the same: a shill is a reserve that is not announced."],
-        plots={"shill": partial(_draw, rows)},
+        notes=[
+            f"The best shill brings {float(many[1]):.2f} times the honest income before {CONTENDED} buyers (it bids "
+            f"{many[0]}), {float(few[3]):.2f} times before {IDLE} ({few[0]}).",
+            "A public reserve of the same height does the same: a shill is a reserve that is not announced.",
+        ],
+        plots={"shill": partial(_draw, rows, seeds)},
     )
 
 
-def _draw(rows: list[list[str | int | float]], axes: Axes) -> None:
+def _draw(rows: list[list[str | int | float]], seeds: int, axes: Axes) -> None:
     prices = [int(row[0]) for row in rows[1:]]
-    for column, mark, label in (
-        (1, "o-", f"income, {CONTENDED} buyers"),
-        (2, "o--", f"bytes sold, {CONTENDED} buyers"),
-        (3, "s-", f"income, {IDLE} buyers (line not full)"),
-        (4, "s--", f"bytes sold, {IDLE} buyers"),
+    for color, column, mark, label in (
+        ("C0", 1, "o-", f"income, {CONTENDED} buyers"),
+        ("C0", 2, "o--", f"bytes sold, {CONTENDED} buyers"),
+        ("C1", 3, "s-", f"income, {IDLE} buyers (line not full)"),
+        ("C1", 4, "s--", f"bytes sold, {IDLE} buyers"),
     ):
-        axes.plot(prices, [float(row[column]) for row in rows[1:]], mark, label=label)
-    axes.axhline(1, color="black", linewidth=0.8, label="honest seller")
+        axes.plot(prices, [float(row[column]) for row in rows[1:]], mark, color=color, label=label)
+    axes.axhline(1, color="black", linewidth=0.8, label="no shill")
     axes.set(
-        title=f"A seller that bids against its own buyers (median value {VALUE_MEDIAN} units per MiB)",
-        xlabel="price of the shill's bid (units per MiB)",
-        ylabel="part of the honest seller's",
+        title=f"A shill gains most where the line is not full, and sells less the higher it bids\n"
+        f"(buyers' median value {VALUE_MEDIAN:,} units per MiB; medians of {seeds} seeds)",
+        xlabel="price of the seller's own bid (units per MiB)",
+        ylabel="with a shill / without",
         ylim=(0, None),
     )
     axes.legend()

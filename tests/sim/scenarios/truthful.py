@@ -1,9 +1,9 @@
 """Does it pay to bid anything but the truth?
 
 One buyer deviates, in price or in the rate it asks for, all others bid what a MiB is worth to them and what their line
-takes. Its gain is worth minus
-price, over what it got. A single price cannot prevent demand reduction (see `node.speed.auction`): a buyer that takes a
-good part of a thin market gains by asking for less. So two markets are measured: many small buyers, and few large ones.
+takes. Its gain is worth minus price, over what it got. A single price cannot prevent demand reduction (see
+`node.speed.auction`): a buyer that takes a good part of a thin market gains by asking for less. So two markets are
+measured: many small buyers, and few large ones.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from node.speed.strategy import Aim, Strategy
 from tests.sim.counter import counter, honest, values
 from tests.sim.market import MILLI, Buyer
 from tests.sim.population import KBIT
-from tests.sim.report import Report, Tell, in_parallel
+from tests.sim.report import Report, Tell, at_least, in_parallel
 from wallet.amount import MIB
 
 SEEDS = 20
@@ -82,20 +82,23 @@ def run(seeds: int, tell: Tell) -> Report:
         name = f"price x {deviation[0] / MILLI:g}" if deviation[1] == MILLI else f"rate x {deviation[1] / MILLI:g}"
         rows.append([name, *(parts[scene.label][deviation] for scene in SCENES)])
     small = 1 / max(parts[SCENES[0].label].values())
-    large = 1 / max(parts[SCENES[1].label].values())
+    few = parts[SCENES[1].label]
+    price_only = 1 / max(gain for (_, rate), gain in few.items() if rate == MILLI)
     return Report(
         name="truthful",
         question="Gain of a buyer that deviates from the truth, as a part of what the truth brings (mean)",
         columns=["bid", *(scene.label for scene in SCENES)],
         rows=rows,
-        headline=small,
-        goal="the truth brings at least 0.95 of the best deviation tried, among many small buyers",
-        met=small >= GOAL,
-        verdict=f"the truth brings {small:.3f} of the best deviation among many small buyers, "
-        f"{large:.3f} among few large ones",
+        promises=[
+            at_least("gain of the truth, as a part of the best deviation's, among many small buyers", small, GOAL),
+            at_least("the same, deviations in price only, among few large buyers", price_only, GOAL),
+        ],
         seeds=seeds,
-        notes=["Few large buyers gain by asking for less: demand reduction, which no uniform price prevents."],
-        plots={"truthful": partial(_draw, parts)},
+        notes=[
+            "Few large buyers gain by asking for less: demand reduction, which no uniform price prevents.",
+            f"There, the truth brings {1 / max(few.values()):.3f} of the best deviation in rate.",
+        ],
+        plots={"truthful": partial(_draw, parts, seeds)},
     )
 
 
@@ -105,8 +108,8 @@ def relative(found: list[dict[Deviation, float]]) -> dict[Deviation, float]:
     return {deviation: gain / total[TRUTH] for deviation, gain in total.items()}
 
 
-def _draw(parts: dict[str, dict[Deviation, float]], axes: Axes) -> None:
-    for label, found in parts.items():
+def _draw(parts: dict[str, dict[Deviation, float]], seeds: int, axes: Axes) -> None:
+    for color, (label, found) in zip(("C0", "C1"), parts.items(), strict=True):
         for prices, mark in ((True, "o-"), (False, "s--")):
             points = sorted(
                 (deviation[0] if prices else deviation[1], gain)
@@ -114,11 +117,18 @@ def _draw(parts: dict[str, dict[Deviation, float]], axes: Axes) -> None:
                 if deviation[1 if prices else 0] == MILLI
             )
             what = "price" if prices else "wanted rate"
-            axes.plot([x / MILLI for x, _ in points], [gain for _, gain in points], mark, label=f"{label}: {what}")
+            axes.plot(
+                [x / MILLI for x, _ in points],
+                [gain for _, gain in points],
+                mark,
+                color=color,
+                label=f"{label}: {what}",
+            )
     axes.axhline(1, color="black", linewidth=0.8)
     axes.set(
-        title="Gain of a buyer that does not bid the truth (mean over seeds)",
-        xlabel="what it bids / the truth",
+        title="No lie about the price pays; asking for less pays a large buyer in a thin market\n"
+        f"(means of {seeds} seeds; 60 small buyers, 6 large ones)",
+        xlabel="what the buyer says / the truth",
         ylabel="gain / gain of the truth",
         xscale="log",
     )
