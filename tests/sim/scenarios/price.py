@@ -128,7 +128,7 @@ def _draw_income(rows: list[list[str | int | float]], seeds: int, axes: Axes) ->
     reserves = [int(row[0]) for row in rows]
     axes.plot(reserves, [float(row[1]) for row in rows], marker="o", label="income")
     axes.set(
-        title="A reserve somewhat above the clearing price earns most; a high one earns little\n"
+        title="A reserve below the clearing price changes nothing, one above earns less\n"
         f"(one seller, {BUYERS} buyers, medians of {seeds} seeds)",
         xlabel="reserve price (units per MiB)",
         ylabel="income (units per second)",
@@ -142,12 +142,12 @@ def _draw_income(rows: list[list[str | int | float]], seeds: int, axes: Axes) ->
 
 
 def _draw_prices(markets: dict[str, tuple[Run, ...]], axes: Axes) -> None:
-    for label, runs in markets.items():
+    axes.axhline(1, color="black", linewidth=4, alpha=0.25, label="competitive price")
+    for (label, runs), line_style in zip(markets.items(), ("-", "--", "-."), strict=True):
         ratios = np.array([[price / found.competitive for price in found.prices] for found in runs])
         low, middle, high = np.percentile(ratios, [10, 50, 90], axis=0)
-        (line,) = axes.plot(middle, label=f"{label}")
+        (line,) = axes.plot(middle, line_style, label=f"{label}")
         axes.fill_between(range(len(middle)), low, high, alpha=0.2, color=line.get_color())
-    axes.axhline(1, color="black", linewidth=0.8, linestyle="--", label="competitive price")
     axes.set(
         title="The price finds its level at once where buyers say what their lines take\n"
         f"(one seller, {BUYERS} buyers, medians and 10 % to 90 % of seeds)",

@@ -97,7 +97,7 @@ def _draw(rows: list[list[str | int | float]], seeds: int, axes: Axes) -> None:
         axes.plot(prices, [float(row[column]) for row in rows[1:]], mark, color=color, label=label)
     axes.axhline(1, color="black", linewidth=0.8, label="no shill")
     axes.set(
-        title=f"A shill gains most where the line is not full, and sells less the higher it bids\n"
+        title=f"A shill gains where the line is not full, and sells less as it bids more\n"
         f"(buyers' median value {VALUE_MEDIAN:,} units per MiB; medians of {seeds} seeds)",
         xlabel="price of the seller's own bid (units per MiB)",
         ylabel="with a shill / without",

@@ -90,7 +90,7 @@ def _draw(worst: list[tuple[Raid, Raid]], seeds: int, axes: Axes) -> None:
     axes.plot(IDENTITIES, [open_.taken / MIB for open_, _ in worst], "o-", label="a newcomer's credit for each")
     axes.plot(IDENTITIES, [kept.taken / MIB for _, kept in worst], "s-", label="one budget per prefix")
     axes.set(
-        title="With a budget per prefix, identities of one /24 take no more than one of them\n"
+        title="One budget per prefix bounds what identities of one /24 take together\n"
         f"(unpaid within {ROUNDS} s, seller of {UP // MIB} MiB/s, worst of {seeds} seeds)",
         xlabel="identities that take credit and vanish",
         ylabel="unpaid upload (MiB)",

@@ -2,8 +2,8 @@
 
 One buyer deviates, in price or in the rate it asks for, all others bid what a MiB is worth to them and what their line
 takes. Its gain is worth minus price, over what it got. A single price cannot prevent demand reduction (see
-`node.speed.auction`): a buyer that takes a good part of a thin market gains by asking for less. So two markets are
-measured: many small buyers, and few large ones.
+`node.speed.auction`): a buyer that takes a good part of a thin market gains by asking for less, and one that is served
+in part names its own price. So the same demand is divided among few large buyers and among many small ones.
 """
 
 from __future__ import annotations
@@ -41,7 +41,11 @@ class Scene:
     rounds: int = 30
 
 
-SCENES = (Scene("many small", 60, 2_000 * KBIT, 40_000 * KBIT), Scene("few large", 6, 20_000 * KBIT, 40_000 * KBIT))
+UP, DEMAND = 40_000 * KBIT, 120_000 * KBIT
+"""A seller's line, and what all of its buyers together would take."""
+CROWDS = (6, 12, 24, 60)
+SCENES = tuple(Scene(f"{count} buyers", count, DEMAND // count, UP) for count in CROWDS)
+FEW, MANY = SCENES[0], SCENES[-1]
 
 Deviation = tuple[int, int]
 """Price and rate, in thousandths of the truth."""
@@ -81,24 +85,25 @@ def run(seeds: int, tell: Tell) -> Report:
     for deviation in DEVIATIONS:
         name = f"price x {deviation[0] / MILLI:g}" if deviation[1] == MILLI else f"rate x {deviation[1] / MILLI:g}"
         rows.append([name, *(parts[scene.label][deviation] for scene in SCENES)])
-    small = 1 / max(parts[SCENES[0].label].values())
-    few = parts[SCENES[1].label]
-    price_only = 1 / max(gain for (_, rate), gain in few.items() if rate == MILLI)
+    kept = [1 / max(parts[scene.label].values()) for scene in SCENES]
+    thin = ", ".join(f"{value:.3f} among {count}" for value, count in zip(kept[:-1], CROWDS, strict=False))
     return Report(
         name="truthful",
         question="Gain of a buyer that deviates from the truth, as a part of what the truth brings (mean)",
         columns=["bid", *(scene.label for scene in SCENES)],
         rows=rows,
         promises=[
-            at_least("gain of the truth, as a part of the best deviation's, among many small buyers", small, GOAL),
-            at_least("the same, deviations in price only, among few large buyers", price_only, GOAL),
+            at_least(
+                f"gain of the truth, as a part of the best deviation's, among {MANY.buyers} buyers", kept[-1], GOAL
+            )
         ],
         seeds=seeds,
         notes=[
-            "Few large buyers gain by asking for less: demand reduction, which no uniform price prevents.",
-            f"There, the truth brings {1 / max(few.values()):.3f} of the best deviation in rate.",
+            f"In thinner markets the truth brings less: {thin}.",
+            "There, a buyer that is served in part names its own price, and a large one gains by asking for less",
+            "(demand reduction): so it is with every uniform price; payments as in Vickrey's auction would end it.",
         ],
-        plots={"truthful": partial(_draw, parts, seeds)},
+        plots={"truthful": partial(_draw, parts, seeds), "truthful-crowds": partial(_draw_crowds, parts, seeds)},
     )
 
 
@@ -109,28 +114,45 @@ def relative(found: list[dict[Deviation, float]]) -> dict[Deviation, float]:
 
 
 def _draw(parts: dict[str, dict[Deviation, float]], seeds: int, axes: Axes) -> None:
-    for color, (label, found) in zip(("C0", "C1"), parts.items(), strict=True):
+    for color, scene in (("C0", MANY), ("C1", FEW)):
         for prices, mark in ((True, "o-"), (False, "s--")):
-            points = sorted(
-                (deviation[0] if prices else deviation[1], gain)
-                for deviation, gain in found.items()
-                if deviation[1 if prices else 0] == MILLI
-            )
+            points = _along(parts[scene.label], prices=prices)
             what = "price" if prices else "wanted rate"
-            axes.plot(
-                [x / MILLI for x, _ in points],
-                [gain for _, gain in points],
-                mark,
-                color=color,
-                label=f"{label}: {what}",
-            )
+            x, gain = [factor / MILLI for factor in points], list(points.values())
+            axes.plot(x, gain, mark, color=color, label=f"{scene.label}: {what}")
     axes.axhline(1, color="black", linewidth=0.8)
     axes.set(
-        title="No lie about the price pays; asking for less pays a large buyer in a thin market\n"
-        f"(means of {seeds} seeds; 60 small buyers, 6 large ones)",
+        title="Among many buyers no lie pays; among few, saying less than the truth does\n"
+        f"(one buyer deviates, the others bid the truth; means of {seeds} seeds)",
         xlabel="what the buyer says / the truth",
         ylabel="gain / gain of the truth",
         xscale="log",
+        ylim=(-1, 1.5),
     )
     axes.set_xticks([0.1, 0.25, 0.5, 1, 2, 4], labels=["0.1", "0.25", "0.5", "1", "2", "4"])
-    axes.legend()
+    axes.minorticks_off()
+    axes.legend(loc="lower left")
+
+
+def _draw_crowds(parts: dict[str, dict[Deviation, float]], seeds: int, axes: Axes) -> None:
+    for prices, mark, label in ((True, "o-", "best lie about the price"), (False, "s--", "best lie about the rate")):
+        best = [max(_along(parts[scene.label], prices=prices).values()) for scene in SCENES]
+        axes.plot(CROWDS, [100 / gain for gain in best], mark, label=label)
+    axes.axhline(100 * GOAL, color="black", linewidth=1, linestyle=":", label=f"promised: {GOAL:.0%}")
+    axes.set(
+        title="The more buyers compete for a seller, the less is gained by a lie\n"
+        f"(the same demand, three times the line; means of {seeds} seeds)",
+        xlabel="buyers at one seller",
+        ylabel="gain of the truth / gain of the best lie (%)",
+        xscale="log",
+        ylim=(0, 105),
+    )
+    axes.set_xticks(CROWDS, labels=[str(count) for count in CROWDS])
+    axes.minorticks_off()
+    axes.legend(loc="lower right")
+
+
+def _along(found: dict[Deviation, float], *, prices: bool) -> dict[int, float]:
+    """The gains of lies about the price alone, or about the rate alone, by thousandths of the truth; truth included."""
+    own, other = (0, 1) if prices else (1, 0)
+    return {deviation[own]: found[deviation] for deviation in sorted(found) if deviation[other] == MILLI}
