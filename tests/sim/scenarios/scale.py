@@ -25,6 +25,8 @@ from wallet.amount import MIB
 SEEDS = 1
 SIZES = (100, 300, 1_000, 3_000, 10_000)
 DEGREE = 40
+TORRENT = Torrent(pieces=64)
+ARRIVALS = 300
 PAYING = 0.05
 HIGHEST, RESERVE = 5_000, 1_000
 MAX_ROUNDS = 20_000
@@ -35,7 +37,7 @@ MEMORY_GOAL = 64
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One whole run. `memory`: bytes above what the process had before; `milliseconds` per round."""
+    """One whole run: `seconds` of one core, `memory` in bytes above what the process had before."""
 
     peers: int
     rounds: int
@@ -52,17 +54,17 @@ class Load:
 def load(peers: int, seed: int) -> Load:
     """A swarm of `peers`, of which a twentieth pays, until all are complete."""
     before = _peak()
-    start = time.perf_counter()
+    start = time.process_time()
     rng = np.random.default_rng([seed, 6])
     seeds, twins = peers // 100, int(peers * PAYING)
-    people = population(rng, peers, mix=BROADBAND_MIX, arrival_span=600, linger=60, seeds=seeds, twins=twins)
+    people = population(rng, peers, mix=BROADBAND_MIX, arrival_span=ARRIVALS, linger=60, seeds=seeds, twins=twins)
     graph = random_graph(rng, peers, DEGREE, seeds=seeds, twins=twins)
-    aim, torrent = Aim(Strategy.WHITEPAPER, HIGHEST), Torrent()
-    buyers = {peer: Buyer(aim, HIGHEST * torrent.size // MIB) for peer in range(0, 2 * twins, 2)}
-    simulation = Simulation(seed, people, graph, torrent, market=swarm_market(graph, buyers, RESERVE))
+    aim = Aim(Strategy.WHITEPAPER, HIGHEST)
+    buyers = {peer: Buyer(aim, HIGHEST * TORRENT.size // MIB) for peer in range(0, 2 * twins, 2)}
+    simulation = Simulation(seed, people, graph, TORRENT, market=swarm_market(graph, buyers, RESERVE))
     outcome = simulation.run(MAX_ROUNDS)
     ratio = float(np.median(outcome.took[1 : 2 * twins : 2] / outcome.took[0 : 2 * twins : 2]))
-    return Load(peers, outcome.rounds, time.perf_counter() - start, _peak() - before, ratio)
+    return Load(peers, outcome.rounds, time.process_time() - start, _peak() - before, ratio)
 
 
 def _peak() -> int:
@@ -96,8 +98,8 @@ def run(seeds: int, tell: Tell) -> Report:
     growth = float(rows[-1][3]) / float(rows[2][3])
     return Report(
         name="scale",
-        question="Whole downloads, broadband mix, 5 % pay, one seed per 100 peers (medians)",
-        columns=["peers", "rounds", "seconds", "us/peer/round", "bytes/peer", "twin/payer"],
+        question="Whole downloads of 16 MiB, broadband mix, 5 % pay, one seed per 100 peers (medians)",
+        columns=["peers", "rounds", "CPU s", "us/peer/round", "bytes/peer", "twin/payer"],
         rows=rows,
         promises=[
             at_most("time per peer and round at 10,000 peers, as a multiple of that at 1,000", growth, GOAL),
@@ -113,11 +115,11 @@ def _draw(rows: list[list[str | int | float]], axes: Axes) -> None:
     axes.set(
         title="Time and memory per peer, from 100 to 10,000 peers\n(whole downloads, broadband mix, 5 % pay)",
         xlabel="peers",
-        ylabel="microseconds per peer and round",
+        ylabel="processor time per peer and round (µs)",
         xscale="log",
         ylim=(0, None),
     )
     memory = axes.twinx()
     memory.plot(SIZES, [float(row[4]) / 1024 for row in rows], "s--", color="C1", label="memory per peer (right)")
-    memory.set(ylabel="KiB per peer", ylim=(0, None))
+    memory.set(ylabel="memory per peer (KiB)", ylim=(0, None))
     axes.legend(handles=[*axes.get_lines(), *memory.get_lines()])

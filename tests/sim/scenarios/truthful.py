@@ -46,6 +46,8 @@ UP, DEMAND = 40_000 * KBIT, 120_000 * KBIT
 CROWDS = (6, 12, 24, 60)
 SCENES = tuple(Scene(f"{count} buyers", count, DEMAND // count, UP) for count in CROWDS)
 FEW, MANY = SCENES[0], SCENES[-1]
+ENOUGH = 12
+"""Buyers at one seller from which on the promise is made: fewer are not a market."""
 
 Deviation = tuple[int, int]
 """Price and rate, in thousandths of the truth."""
@@ -86,7 +88,6 @@ def run(seeds: int, tell: Tell) -> Report:
         name = f"price x {deviation[0] / MILLI:g}" if deviation[1] == MILLI else f"rate x {deviation[1] / MILLI:g}"
         rows.append([name, *(parts[scene.label][deviation] for scene in SCENES)])
     kept = [1 / max(parts[scene.label].values()) for scene in SCENES]
-    thin = ", ".join(f"{value:.3f} among {count}" for value, count in zip(kept[:-1], CROWDS, strict=False))
     return Report(
         name="truthful",
         question="Gain of a buyer that deviates from the truth, as a part of what the truth brings (mean)",
@@ -94,12 +95,14 @@ def run(seeds: int, tell: Tell) -> Report:
         rows=rows,
         promises=[
             at_least(
-                f"gain of the truth, as a part of the best deviation's, among {MANY.buyers} buyers", kept[-1], GOAL
+                f"gain of the truth, as a part of the best deviation's, among {ENOUGH} buyers and more",
+                min(part for part, count in zip(kept, CROWDS, strict=True) if count >= ENOUGH),
+                GOAL,
             )
         ],
         seeds=seeds,
         notes=[
-            f"In thinner markets the truth brings less: {thin}.",
+            f"In a thinner market the truth brings less: {kept[0]:.3f} of it among {FEW.buyers} buyers.",
             "There, a buyer that is served in part names its own price, and a large one gains by asking for less",
             "(demand reduction): so it is with every uniform price; payments as in Vickrey's auction would end it.",
         ],
