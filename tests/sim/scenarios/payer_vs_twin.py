@@ -222,14 +222,14 @@ def _draw_times(one: Race, axes: Axes) -> None:
         xlim=(0, None),
         ylim=(0, 102),
     )
-    axes.legend(loc="lower right")
+    axes.legend(loc="upper center")
 
 
 def _draw_loss(one: Race, axes: Axes) -> None:
     rounds = min(len(one.with_market), len(one.without))
     loss = (one.without[:rounds] - one.with_market[:rounds]) / MIB
     axes.plot(one.sold[:rounds] / MIB, "-", label="sold to payers so far")
-    axes.plot(loss, "--", label="non-payers, all together: received less so far than without a market")
+    axes.plot(loss, "--", label="missing to non-payers, all together")
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set(
         title=f"At the worst moment, non-payers have lost {one.loss:.0%} of what was sold\n"
@@ -238,7 +238,7 @@ def _draw_loss(one: Race, axes: Axes) -> None:
         ylabel="data (MiB)",
         xlim=(0, rounds),
     )
-    axes.legend(loc="upper right", bbox_to_anchor=(1, 0.88))
+    axes.legend(loc="center right")
 
 
 def _draw_strategies(races: list[Race], axes: Axes) -> None:
