@@ -113,7 +113,7 @@ def run(seeds: int, tell: Tell) -> Report:
 def _draw(rows: list[list[str | int | float]], axes: Axes) -> None:
     axes.plot(SIZES, [float(row[3]) for row in rows], "o-", label="time per peer and round (left)")
     axes.set(
-        title="Time and memory per peer, from 100 to 10,000 peers\n(whole downloads, broadband mix, 5 % pay)",
+        title="Time and memory per peer, from 100 to 10,000 peers\n(whole downloads of 16 MiB, broadband mix, 5 % pay)",
         xlabel="peers",
         ylabel="processor time per peer and round (µs)",
         xscale="log",
