@@ -64,12 +64,12 @@ def report(console: Console, found: dict[str, Any]) -> None:
 
 
 def _races(races: list[Row]) -> Table:
-    table = Table("the races", "paid", "at a mean price of", "done after", "sooner", box=None)
+    table = Table("the races", "paid", "mean price", "done after", "sooner", box=None)
     for race in races:
         for lane in race["lanes"]:
             spent = int(lane["spent"])
             table.add_row(
-                f"{lane['name']} on {race['rail']}",
+                lane["name"],
                 format_amount(spent) if lane["pays"] else "nothing",
                 _price(spent, lane["bought"]) if lane["pays"] else "",
                 f"{lane['seconds']:.2f} s",

@@ -110,8 +110,9 @@ class Watch(AbstractContextManager["Watch"]):
             return
         step = max(LEAST_PLAIN_STEP, -(-2 * race.size // (race.capacity * PLAIN_LINES)))
         elapsed = max(lane.samples[-1][0] for lane in race.lanes)
-        while (self._told + 1) * step <= elapsed or (race.over and self._told * step < elapsed):
-            self._console.print(plain_line(race, self._told, step, ascii_only=self._console.options.ascii_only))
+        rest = race.over and max(len(lane.rates(step)) for lane in race.lanes)  # the last step may be a short one
+        for number in range(self._told, max(int(elapsed / step), rest)):
+            self._console.print(plain_line(race, number, step, ascii_only=self._console.options.ascii_only))
             self._told += 1
 
 

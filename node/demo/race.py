@@ -88,8 +88,8 @@ class Race:
     rail: str
     payer: Lane
     free: Lane
-    size: int = SIZE
-    capacity: int = CAPACITY
+    size: int
+    capacity: int
 
     @property
     def lanes(self) -> tuple[Lane, Lane]:

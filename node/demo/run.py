@@ -68,11 +68,15 @@ class Share:
 
 @dataclass(slots=True)
 class Demo:
-    """One run in one folder."""
+    """One run in one folder. `shorts`: the rails, each with a payer of its own; `race_size` in bytes, `line`, the
+    seeder's in the races, in bytes per second."""
 
     file: Path
     folder: Path
     console: Console
+    shorts: tuple[str, ...] = RAILS
+    race_size: int = SIZE
+    line: int = CAPACITY
     processes: list[Process] = field(default_factory=list)
     rails: dict[str, DemoRail] = field(default_factory=dict)
     tracker: str = ""
@@ -92,12 +96,12 @@ class Demo:
         self.console.print(f"file       {self.file} ({format_size(size)})")
         self.console.print(f"sha-256    {digest}")
         self._start_services()
-        seeder = self._node("seeder", 2, RAILS, sell=True, buy=False)
-        leechers = [self._node(f"payer-{short}", 3 + i, (short,), buy=True) for i, short in enumerate(RAILS)]
-        free = self._node("free", 3 + len(RAILS), RAILS, buy=False)
+        seeder = self._node("seeder", 2, self.shorts, sell=True, buy=False)
+        leechers = [self._node(f"payer-{short}", 3 + i, (short,), buy=True) for i, short in enumerate(self.shorts)]
+        free = self._node("free", 3 + len(self.shorts), self.shorts, buy=False)
         for node in (seeder, *leechers, free):
             self._up(node)
-        payers = [self._deposit(node, seeder, short) for node, short in zip(leechers, RAILS, strict=True)]
+        payers = [self._deposit(node, seeder, short) for node, short in zip(leechers, self.shorts, strict=True)]
         share = self._seed(seeder, "sale", self.file, "--tracker", self.tracker)
         seconds = self._sell(seeder, payers, free, share)
         self._races(seeder, payers, free)
@@ -110,7 +114,7 @@ class Demo:
     # --- setting the stage -------------------------------------------------------------------------------------------
 
     def _check_space(self, size: int) -> None:
-        needed = (2 + len(RAILS)) * size + (512 << 20)
+        needed = (2 + len(self.shorts)) * size + (512 << 20)
         free = shutil.disk_usage(self.folder).free
         if free < needed:
             raise DemoError(
@@ -119,7 +123,7 @@ class Demo:
             )
 
     def _start_services(self) -> None:
-        for short in RAILS:
+        for short in self.shorts:
             rail = DemoRail.start(short, self.folder)
             self.processes.append(rail.process)
             self.rails[short] = rail
@@ -214,17 +218,18 @@ class Demo:
         """The seeder comes back with a line that is too small for two, and each payer races the one who does not."""
         seeder.running.stop()
         self.processes.remove(seeder.running)
-        seeder.configure("upload_limit", str(CAPACITY))
+        seeder.configure("upload_limit", str(self.line))
         self._up(seeder)
         file = self.folder / "race.bin"
-        generate(file, SIZE, SEED)
+        generate(file, self.race_size, SEED)
         share = self._seed(seeder, "race", file)
         for payer in payers:
             self.races.append(self._race(seeder, payer, free, share))
 
     def _race(self, seeder: Node, payer: Payer, free: Node, share: Share) -> Race:
         """The free peer's copy is taken away afterwards, for the next race."""
-        race = Race(payer.rail.network, Lane(payer.node.name, True, SIZE), Lane(free.name, False, SIZE))
+        payer_lane, free_lane = Lane(payer.node.name, True, share.size), Lane(free.name, False, share.size)
+        race = Race(payer.rail.network, payer_lane, free_lane, share.size, self.line)
         chain = str(payer.rail.process.ready["chain"])
         before = _account(payer.node, seeder, chain, "payee")
         self.console.print(f"\nrace on {race.rail}: {title(race)}")
