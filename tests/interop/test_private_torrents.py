@@ -5,6 +5,11 @@ announce. Speed changes none of them: the same download is told to the tracker i
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +26,8 @@ from wallet.amount import MIB, cost
 
 SIZE = 6 * MIB + 321
 OFF = {"sell": "false", "buy": "false"}
+LSD = ("239.192.152.143", 6771)
+"""Where peers look for each other on a local network (BEP 14)."""
 HANDSHAKE = 0
 """The extended message that is the handshake (BEP 10)."""
 
@@ -146,3 +153,50 @@ async def test_a_private_torrent_offers_no_peer_exchange_and_speed_brings_none(t
     for file in ("private", "public"):
         assert offered["on", file] - offered["off", file] == {"btt_speed"}
         assert offered["off", file] <= offered["on", file]
+
+
+@contextmanager
+def local_network() -> Iterator[socket.socket]:
+    """A socket that hears what is announced to the local network, here the loopback interface."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as heard:
+        heard.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        heard.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
+        try:
+            heard.bind(LSD)
+            member = socket.inet_aton(LSD[0]) + socket.inet_aton("127.0.0.1")
+            heard.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
+            heard.settimeout(1.0)
+            probe = f"probe of {os.getpid()}".encode()
+            heard.sendto(probe, LSD)
+            while heard.recv(2000) != probe:
+                pass
+        except OSError as error:
+            pytest.skip(f"no multicast on the loopback interface: {error}")
+        heard.settimeout(DEADLINE)
+        yield heard
+
+
+def announced(datagram: bytes) -> set[str]:
+    """The info-hashes in a `BT-SEARCH` (BEP 14)."""
+    fields = [line.partition(":") for line in datagram.decode("ascii", "replace").splitlines()]
+    return {value.strip().lower() for name, _, value in fields if name.lower() == "infohash"}
+
+
+def test_a_private_torrent_is_not_announced_to_the_local_network(tmp_path: Path, worker_id: str) -> None:
+    names = {}
+    with local_network() as heard, stage(tmp_path, chain=False) as made:
+        host = host_for(worker_id, 2)
+        node = made.node("seller", host, node={"local_discovery": "true"})
+        node.start()
+        # Every worker hears every other, so the files are its own. What is not to be heard is there first, so that it would be heard before the last two.
+        for number, file in enumerate(("private", "public", "last")):
+            make_file(tmp_path / "share" / file, MIB, 8 * int(host.split(".")[2]) + number)
+            torrent, info_hash = torrent_of(tmp_path / "share" / file, private=file == "private")
+            names[info_hash] = file
+            node.add(torrent, seed=True, save_path=str(tmp_path / "share"))
+        found: set[str] = set()
+        end = time.monotonic() + DEADLINE
+        while not {"public", "last"} <= found:
+            assert time.monotonic() < end, "the public torrents are not announced"
+            found |= {names[info_hash] for info_hash in announced(heard.recv(2000)) & names.keys()}
+    assert found == {"public", "last"}
