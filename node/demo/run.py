@@ -102,7 +102,7 @@ class Demo:
         for node in (seeder, *leechers, free):
             self._up(node)
         payers = [self._deposit(node, seeder, short) for node, short in zip(leechers, self.shorts, strict=True)]
-        share = self._seed(seeder, "sale", self.file, "--tracker", self.tracker)
+        share = self._seed(seeder, "sale", self.file, digest, "--tracker", self.tracker)
         seconds = self._sell(seeder, payers, free, share)
         self._races(seeder, payers, free)
         return self._reckon(share, seeder, payers, seconds)
@@ -175,11 +175,11 @@ class Demo:
         payer, seller = Address.parse(node.address), Address.parse(seeder.address)
         return Payer(node, rail, rail.wallet(seller), rail.deposit(payer))
 
-    def _seed(self, seeder: Node, name: str, file: Path, *options: str) -> Share:
+    def _seed(self, seeder: Node, name: str, file: Path, digest: str, *options: str) -> Share:
         torrent = self.folder / f"{name}.torrent"
         made = seeder.cli("create", str(file.absolute()), "-o", str(torrent), *options)
         seeder.cli("add", str(torrent), "--seed", "-o", str(file.absolute().parent))
-        return Share(name, file, sha256(file), file.stat().st_size, torrent, str(made["id"]))
+        return Share(name, file, digest, file.stat().st_size, torrent, str(made["id"]))
 
     # --- the sale ----------------------------------------------------------------------------------------------------
 
@@ -222,7 +222,7 @@ class Demo:
         self._up(seeder)
         file = self.folder / "race.bin"
         generate(file, self.race_size, SEED)
-        share = self._seed(seeder, "race", file)
+        share = self._seed(seeder, "race", file, sha256(file))
         for payer in payers:
             self.races.append(self._race(seeder, payer, free, share))
 

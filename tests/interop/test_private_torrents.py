@@ -188,7 +188,8 @@ def test_a_private_torrent_is_not_announced_to_the_local_network(tmp_path: Path,
         host = host_for(worker_id, 2)
         node = made.node("seller", host, node={"local_discovery": "true"})
         node.start()
-        # Every worker hears every other, so the files are its own. What is not to be heard is there first, so that it would be heard before the last two.
+        # Every worker hears every other, so its files are its own. What is not to be heard is there first, so that it
+        # would be heard before the last two.
         for number, file in enumerate(("private", "public", "last")):
             make_file(tmp_path / "share" / file, MIB, 8 * int(host.split(".")[2]) + number)
             torrent, info_hash = torrent_of(tmp_path / "share" / file, private=file == "private")
