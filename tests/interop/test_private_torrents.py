@@ -25,6 +25,8 @@ from tests.interop.tracker import Announce, recording_tracker
 from wallet.amount import MIB, cost
 
 SIZE = 6 * MIB + 321
+SLOW = {"download_limit": '"2 MB"'}
+"""So that there is something left to pay for when the bid is in."""
 OFF = {"sell": "false", "buy": "false"}
 LSD = ("239.192.152.143", 6771)
 """Where peers look for each other on a local network (BEP 14)."""
@@ -74,7 +76,7 @@ def download(folder: Path, worker: str, *, speed: bool) -> Told:
     with recording_tracker() as tracker, stage(folder, chain=speed) as made:
         torrent, _ = torrent_of(folder / "share" / "f.bin", private=True, tracker=tracker.url)
         seeder = made.node("seller", seeder_host, speed={"buy": "false"} if speed else OFF)
-        leecher = made.node("payer", leecher_host, speed={"sell": "false"} if speed else OFF)
+        leecher = made.node("payer", leecher_host, node=SLOW, speed={"sell": "false"} if speed else OFF)
         for node in (seeder, leecher):
             if speed:
                 made.fund(node)
