@@ -119,7 +119,7 @@ class Market:
         self._measure(statuses)
         capacity = self.settings.capacity
         for_sale = self.settings.free.for_sale(capacity)
-        bidders = self._bidders()
+        bidders = self._bidders(statuses)
         outcome = run_round(self.settings.rule, for_sale, self.settings.reserve, self._offers(bidders))
         number = self.latest.number + 1
         self._tell(bidders, outcome, number)
@@ -165,11 +165,16 @@ class Market:
             gauge.usage.observe(target, gauge.rate, capacity)
             gauge.trim.observe(target, gauge.rate, contended=contended)
 
-    def _bidders(self) -> dict[PeerId, tuple[Trade, Bid]]:
+    def _bidders(self, statuses: list[PeerStatus]) -> dict[PeerId, tuple[Trade, Bid]]:
+        """The bids that stand. Whoever has all it wanted buys nothing, so it must not set a price or win a share."""
+        interested = {status.peer for status in statuses if status.interested}
         return {
             peer: (trade, trade.seller.bid)
             for peer, trade in self._trades.open.items()
-            if trade.seller is not None and trade.seller.state in BIDDING and trade.seller.bid is not None
+            if peer in interested
+            and trade.seller is not None
+            and trade.seller.state in BIDDING
+            and trade.seller.bid is not None
         }
 
     def _offers(self, bidders: Mapping[PeerId, tuple[Trade, Bid]]) -> list[Offer[PeerId]]:

@@ -16,6 +16,7 @@ BENCHMARKS = {
     "cheques": "cheques per second: signed, durable, verified, durable",
     "priority": "shares of two payers and two free peers on a capped seeder, against the auction",
     "storage": "files into shards and back, and proofs, against the slowest part alone",
+    "ordinary": "Transmission, aria2 and our node on a seeder with Speed on and with Speed off, 256 MiB",
     "chain": "both devnets: transactions and calls per second, gas and energy per cheque",
 }
 

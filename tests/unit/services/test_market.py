@@ -166,6 +166,22 @@ async def test_a_bid_that_gets_nothing_is_served_free_until_it_wins() -> None:
     assert hall.market.latest.clearing == 5000
 
 
+async def test_a_buyer_that_has_all_it_wanted_neither_sets_the_price_nor_keeps_a_share() -> None:
+    hall = Hall()
+    hall.payer(1, 5000)
+    hall.payer(2, 3000)
+    await hall.rounds()
+    assert hall.market.latest.granted == {1: 16_000_000}
+    hall.engine.taking[1] = 0  # complete: no longer interested
+    await hall.rounds()
+    assert (hall.market.latest.granted, hall.market.latest.clearing) == ({2: 16_000_000}, RESERVE)
+    peer, clear = hall.engine.messages[-1]
+    assert (peer, clear.price, clear.rate) == (2, RESERVE, 16_000_000)
+    hall.engine.taking[1] = CAPACITY
+    await hall.rounds()
+    assert hall.market.latest.granted == {1: 16_000_000}
+
+
 async def test_an_unchanged_round_says_nothing_to_anybody() -> None:
     hall = Hall()
     hall.payer(1, 5000, 10_000_000)
