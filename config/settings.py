@@ -40,6 +40,9 @@ class NodeSettings(_Section):
     outgoing: str = _field("", '""', "Local address for outgoing connections; empty: the system chooses.")
     downloads: str = _field("", '""', "Folder for downloads; empty: `downloads` in the node's folder.")
     upload_limit: Size = _field(0, '"0"', 'Upload capacity per second, such as "20 MB"; 0: unlimited.')
+    upload_slots: int = _field(
+        8, "8", "Peers that are served at one time without paying; payers come on top. 1 to 1000.", ge=1, le=1000
+    )
     download_limit: Size = _field(0, '"0"', 'Download limit per second, such as "20 MB"; 0: unlimited.')
     max_connections: int = _field(200, "200", "Peers at one time, 2 to 100000.", ge=2, le=100_000)
     dht: bool = _field(True, "true", "Find peers without a tracker (BEP 5).")

@@ -47,6 +47,7 @@ def engine_settings(settings: Settings, rails: Collection[str]) -> EngineSetting
         outgoing_interface=node.outgoing,
         upload_limit=node.upload_limit,
         download_limit=node.download_limit,
+        unchoke_slots=node.upload_slots,
         max_connections=node.max_connections,
         dht=node.dht,
         local_discovery=node.local_discovery,

@@ -185,6 +185,7 @@ class Api:
                 sold=latest.sold,
                 clearing=latest.clearing,
                 reserve=market.settings.reserve,
+                round_ms=round(latest.took * 1000, 3),
             )
         )
 

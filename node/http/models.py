@@ -200,6 +200,8 @@ class MarketRound(Model):
     sold: int
     clearing: Units
     reserve: Units
+    round_ms: float
+    """What the round's decisions took, all bids to all prices and policies."""
 
 
 class Account(Model):

@@ -21,8 +21,9 @@ from node.ports.engine import Engine, EngineError, PeerId, PeerStatus, UploadPol
 from node.services.carrier import Carrier
 from node.services.rounds import Rounds, Wait, at_most
 from node.services.trades import Trade, Trades
-from node.speed.allocation import Allocator, FreeShare, Peer, Policy, Trim, Usage
+from node.speed.allocation import Allocator, FreeShare, Peer, Policy, Usage
 from node.speed.auction import Offer, Outcome, run_round
+from node.speed.lag import Lags, Served
 from node.speed.messages import Bid
 from node.speed.seller import SellerState
 
@@ -30,9 +31,6 @@ log = logging.getLogger(__name__)
 
 ROUND = 1.0
 """Seconds between two rounds."""
-FULL = (95, 100)
-"""The part of the capacity that has to be taken before it counts as contended."""
-MILLI = 1000
 BIDDING = frozenset({SellerState.PRICED, SellerState.OUTBID})
 
 
@@ -51,7 +49,8 @@ class MarketSettings:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What the latest round found. Rates in bytes per second, prices in units per MiB.
+    """What the latest round found. Rates in bytes per second, prices in units per MiB, `took` in seconds: from the
+    engine's snapshot to the last policy.
 
     `granted`: by auction. `targets`: what each peer is expected to get, the free ones included.
     """
@@ -62,6 +61,7 @@ class Round:
     clearing: int = 0
     granted: Mapping[PeerId, int] = field(default_factory=lambda: MappingProxyType({}))
     targets: Mapping[PeerId, int] = field(default_factory=lambda: MappingProxyType({}))
+    took: float = 0.0
 
     @property
     def sold(self) -> int:
@@ -74,9 +74,7 @@ class _Gauge:
 
     sent: int
     at: float
-    rate: int = 0
     usage: Usage = field(default_factory=Usage)
-    trim: Trim = field(default_factory=Trim)
 
 
 class Market:
@@ -101,6 +99,8 @@ class Market:
         self._clock = clock
         self._allocator: Allocator[PeerId] = Allocator()
         self._gauges: dict[PeerId, _Gauge] = {}
+        self._lags: Lags[PeerId | None] = Lags()
+        self._owed_to_free = 0
         self._rounds = Rounds("the market", self.hold, wait or at_most(ROUND))
         if settings.capacity:
             carrier.on_service = lambda trade, service: None  # every peer's policy comes from the rounds
@@ -116,6 +116,7 @@ class Market:
     async def hold(self) -> None:
         """One round."""
         statuses = await self._statuses()
+        started = self._clock.now()
         self._measure(statuses)
         capacity = self.settings.capacity
         for_sale = self.settings.free.for_sale(capacity)
@@ -127,7 +128,8 @@ class Market:
         for peer, policy in allocation.changes.items():
             self._engine.set_upload(peer, _policy(policy))
         granted = {peer: award.rate for peer, award in outcome.awards.items() if award.rate}
-        self.latest = Round(number, capacity, for_sale, outcome.clearing, granted, allocation.targets)
+        took = self._clock.now() - started
+        self.latest = Round(number, capacity, for_sale, outcome.clearing, granted, allocation.targets, took)
 
     # --- what there is -----------------------------------------------------------------------------------------------
 
@@ -146,24 +148,32 @@ class Market:
 
     def _measure(self, statuses: list[PeerStatus]) -> None:
         now = self._clock.now()
-        gauges = {}
-        fresh = []
+        gauges: dict[PeerId, _Gauge] = {}
+        served: list[Served[PeerId | None]] = []
         for status in statuses:
-            gauge = self._gauges.get(status.peer)
-            if gauge is None:
-                gauge = _Gauge(status.sent, now)
-            elif now > gauge.at:
-                gauge.rate = int((status.sent - gauge.sent) / (now - gauge.at))
-                gauge.sent, gauge.at = status.sent, now
-                if _active(status):
-                    fresh.append((self.latest.targets.get(status.peer, 0), gauge))
-            gauges[status.peer] = gauge
+            gauge = gauges[status.peer] = self._gauges.get(status.peer) or _Gauge(status.sent, now)
+            if now <= gauge.at:
+                continue
+            sent, seconds = status.sent - gauge.sent, now - gauge.at
+            gauge.sent, gauge.at = status.sent, now
+            if not _active(status):
+                continue
+            target = self.latest.targets.get(status.peer, 0)
+            usable = gauge.usage.observe(target, int(sent / seconds), self.settings.capacity)
+            if target and (usable is None or target < usable):
+                served.append(Served(status.peer, target, sent))
         self._gauges = gauges
-        capacity = self.settings.capacity
-        contended = sum(gauge.rate for gauge in gauges.values()) * FULL[1] >= capacity * FULL[0]
-        for target, gauge in fresh:
-            gauge.usage.observe(target, gauge.rate, capacity)
-            gauge.trim.observe(target, gauge.rate, contended=contended)
+        self._book(served)
+
+    def _book(self, served: list[Served[PeerId | None]]) -> None:
+        """What each buyer is owed, and what the free peers together are: the engine chooses among these by their
+        weights first, so they all must have the same one."""
+        buyers = [peer for peer in served if peer.key in self.latest.granted]
+        free = [peer for peer in served if peer.key not in self.latest.granted]
+        if free:
+            buyers.append(Served(None, sum(peer.target for peer in free), sum(peer.sent for peer in free)))
+        self._lags.observe(buyers)
+        self._owed_to_free = self._lags.owed(None) // max(1, len(free))
 
     def _bidders(self) -> dict[PeerId, tuple[Trade, Bid]]:
         return {
@@ -201,7 +211,7 @@ class Market:
             wanted=bid.rate if bid is not None else 0,
             usable=gauge.usage.usable if gauge else None,
             active=_active(status),
-            trim=gauge.trim.permille if gauge else MILLI,
+            owed=self._lags.owed(status.peer) if award and award.rate else self._owed_to_free,
         )
 
 

@@ -51,6 +51,9 @@ TOLERANCE = PPM // 128
 COARSEST = 16
 """How many of the smallest distinct shares decide on the scale: rounding hurts them most. Bounds the search."""
 
+OWED_DIVISOR = 4
+"""A weight is for no more than this part of the rate more or less because of what a peer is owed."""
+
 OVERHEAD_DIVISOR = 16
 """A limit counts protocol and IP headers beside the blocks, so it stands 1/16 above the rate of blocks it is for."""
 
@@ -90,7 +93,7 @@ class Peer(Generic[K]):
 
     `wanted`: the rate it bid for, 0 = as much as it can get. `usable`: what it has shown to be able to take (`Usage`),
     None = everything, as far as we know. `active`: it is unchoked and interested, so it takes part in the division.
-    `trim`: by how much its weight is corrected, in thousandths (`Trim`).
+    `owed`: bytes per second its weight is to be for above its rate, or below it (`node.speed.lag`).
     """
 
     key: K
@@ -98,7 +101,7 @@ class Peer(Generic[K]):
     wanted: int = 0
     usable: int | None = None
     active: bool = True
-    trim: int = MILLI
+    owed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +127,7 @@ class Allocator(Generic[K]):
         if len({peer.key for peer in peers}) != len(peers):
             raise ValueError("an allocation takes each peer once")
         targets, free_level = divide(capacity, peers)
-        shares = {
-            peer.key: (peer.granted or free_level) * peer.trim * (PPB // MILLI) // max(1, capacity) for peer in peers
-        }
+        shares = {peer.key: _claim(peer, free_level) * PPB // max(1, capacity) for peer in peers}
         if any(peer.granted for peer in peers):
             policies = self._policies(peers, shares)
         else:
@@ -190,6 +191,13 @@ def water_fill(total: int, claims: Sequence[tuple[int, int]]) -> list[int]:
     return parts
 
 
+def _claim(peer: Peer[K], free_level: int) -> int:
+    """The rate its weight is for: what it was granted or a free peer's, and what it is owed."""
+    rate = peer.granted or free_level
+    most = rate // OWED_DIVISOR
+    return rate + max(-most, min(most, peer.owed))
+
+
 def _most(peer: Peer[K], capacity: int) -> int:
     most = peer.wanted if peer.granted and peer.wanted else capacity
     return most if peer.usable is None else min(most, peer.usable)
@@ -227,31 +235,6 @@ def _choose_scale(old: Fraction | None, shares: Iterable[int]) -> Fraction:
     error, best = min(((_worst(coarse, scale), scale) for scale in candidates), key=lambda found: found[0])
     # A new scale is a call for every peer: it has to be clearly better.
     return old if old is not None and worst is not None and worst <= error + TOLERANCE else best
-
-
-class Trim:
-    """Closes the loop: a peer that gets less than its target although everything is given away gets a larger weight.
-
-    Weights are shares only among peers that wait for quota. A fast peer is at times between two requests when quota is
-    handed out, so the largest shares come out some percent short. The correction follows the mean error slowly: one
-    round's rate is noisy by a few percent itself.
-    """
-
-    GAIN = 8
-    """A round corrects by this part of its error."""
-    LEAST, MOST = 900, 1250
-
-    def __init__(self) -> None:
-        self.permille = MILLI
-
-    def observe(self, target: int, rate: int, *, contended: bool) -> int:
-        """One round: it should have got `target` and took `rate`, while all of the capacity was taken or was not."""
-        if contended and target > 0:
-            error = max(-MILLI, min(MILLI, (target - rate) * MILLI // target))
-            self.permille = max(self.LEAST, min(self.MOST, self.permille + int(error / self.GAIN)))
-        elif not contended:
-            self.permille += int((MILLI - self.permille) / self.GAIN)
-        return self.permille
 
 
 # --- what peers take ------------------------------------------------------------------------------------------------

@@ -203,3 +203,36 @@ async def test_without_an_upload_limit_there_is_no_auction_and_payers_are_served
     assert hall.market.latest.number == 0
     assert seller.state.value == "priced"
     assert hall.engine.messages == []
+
+
+async def test_a_payer_that_gets_less_than_its_part_is_given_a_larger_weight() -> None:
+    hall = Hall()
+    hall.payer(1, 5000, 10_000_000)
+    hall.payer(2, 3000, 8_000_000)
+    hall.free(11)
+    await hall.rounds()
+    before = {peer: policy.priority for peer, policy in hall.engine.policies.items()}
+    hall.engine.taking[2] = 5_700_000  # 95 % of what it was granted
+    await hall.rounds(3)
+    after = {peer: policy.priority for peer, policy in hall.engine.policies.items()}
+    assert after[2] / after[1] > 1.02 * before[2] / before[1]
+
+
+async def test_free_peers_have_one_weight_whatever_each_of_them_got() -> None:
+    hall = Hall()
+    hall.payer(1, 5000)
+    hall.free(11)
+    hall.free(12, 1_900_000)
+    hall.free(13, 1_800_000)
+    for _ in range(6):
+        await hall.rounds()
+        assert len({hall.engine.policies[peer].priority for peer in (11, 12, 13)}) == 1
+
+
+async def test_a_round_tells_how_long_it_took() -> None:
+    hall = Hall()
+    hall.payer(1, 5000)
+    ticks = iter(range(1000))
+    hall.clock.now = lambda: 100.0 + next(ticks) / 1000  # type: ignore[method-assign]  # every look takes 1 ms
+    await hall.market.hold()
+    assert 0 < hall.market.latest.took < 0.05
