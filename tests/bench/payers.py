@@ -18,7 +18,6 @@ import secrets
 import struct
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,8 +108,7 @@ class Peer(asyncio.Protocol):
                 return
             self._greeted = True
             del self._buffer[:HANDSHAKE]
-        for payload in self._frames():
-            self._take(payload)
+        self._frames()
         self._pay()
         self._request()
 
@@ -130,34 +128,35 @@ class Peer(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
-    def _frames(self) -> Iterator[memoryview]:
-        """Whole messages in the buffer; they are gone from it afterwards."""
+    def _frames(self) -> None:
+        """Take the whole messages out of the buffer; blocks are only counted."""
         start, buffer = 0, self._buffer
-        with memoryview(buffer) as view:
-            while len(buffer) - start >= 4:
-                (length,) = struct.unpack_from(">I", buffer, start)
-                if len(buffer) - start - 4 < length:
-                    break
-                if length:
-                    yield view[start + 4 : start + 4 + length]
-                start += 4 + length
+        while len(buffer) - start > 4:
+            (length,) = struct.unpack_from(">I", buffer, start)
+            if len(buffer) - start - 4 < length:
+                break
+            if length and buffer[start + 4] == Plain.PIECE:
+                self._block(length - 9)
+            elif length:
+                self._take(bytes(buffer[start + 4 : start + 4 + length]))
+            start += 4 + length
         del buffer[:start]
 
-    def _take(self, payload: memoryview) -> None:
+    def _block(self, length: int) -> None:
+        self.received += length
+        self._asked -= 1
+        self.meter.advance(self.meter.mark + length)
+
+    def _take(self, payload: bytes) -> None:
         match payload[0]:
-            case Plain.PIECE:
-                length = len(payload) - 9
-                self.received += length
-                self._asked -= 1
-                self.meter.advance(self.meter.mark + length)
             case Plain.UNCHOKE:
                 self.choked, self._asked = False, 0
             case Plain.CHOKE:
                 self.choked = True
             case 20 if payload[1] == 0:
-                self._btt_id = decode(bytes(payload[2:])).get(b"m", {}).get(b"btt_speed", 0)
+                self._btt_id = decode(payload[2:]).get(b"m", {}).get(b"btt_speed", 0)
             case 20 if payload[1] == OUR_ID:
-                self._hear(decode_message(bytes(payload[2:])))
+                self._hear(decode_message(payload[2:]))
             case _:
                 pass
 
