@@ -181,6 +181,7 @@ class Api:
                 rule=market.settings.rule,
                 round=latest.number,
                 capacity=latest.capacity,
+                measured=market.line.measured,
                 for_sale=latest.for_sale,
                 sold=latest.sold,
                 clearing=latest.clearing,

@@ -19,6 +19,7 @@ from types import MappingProxyType
 from node.ports.clock import Clock
 from node.ports.engine import Engine, EngineError, PeerId, PeerStatus, UploadPolicy
 from node.services.carrier import Carrier
+from node.services.line import Line
 from node.services.rounds import Rounds, Wait, at_most
 from node.services.trades import Trade, Trades
 from node.speed.allocation import Allocator, FreeShare, Peer, Policy, Usage
@@ -36,12 +37,10 @@ BIDDING = frozenset({SellerState.PRICED, SellerState.OUTBID})
 
 @dataclass(frozen=True, slots=True)
 class MarketSettings:
-    """`capacity` in bytes per second, 0: unlimited, nothing is auctioned. `reserve` in units per MiB.
+    """`sell`: without it, rounds are held for the line's sake alone. `reserve` in units per MiB. `rule`: one of
+    `node.speed.auction.RULES`."""
 
-    `rule`: one of `node.speed.auction.RULES`.
-    """
-
-    capacity: int = 0
+    sell: bool = True
     reserve: int = 0
     rule: str = "uniform"
     free: FreeShare = field(default_factory=FreeShare)
@@ -88,10 +87,12 @@ class Market:
         carrier: Carrier,
         trades: Trades,
         clock: Clock,
+        line: Line,
         wait: Wait | None = None,
     ) -> None:
         """`wait`: for tests."""
         self.settings = settings
+        self.line = line
         self.latest = Round()
         self._engine = engine
         self._carrier = carrier
@@ -101,14 +102,21 @@ class Market:
         self._gauges: dict[PeerId, _Gauge] = {}
         self._lags: Lags[PeerId | None] = Lags()
         self._owed_to_free = 0
+        self._sent = 0
+        """Block bytes to all peers, those included that are gone."""
+        self._waiting = False
         self._rounds = Rounds("the market", self.hold, wait or at_most(ROUND))
-        if settings.capacity:
+        if self._auctions:
             carrier.on_service = lambda trade, service: None  # every peer's policy comes from the rounds
 
     async def run(self) -> None:
         """Hold a round every second, until `close`."""
-        if self.settings.capacity:
+        if self._auctions or self.line.measured:
             await self._rounds.run()
+
+    @property
+    def _auctions(self) -> bool:
+        return self.settings.sell and self.line.limit > 0
 
     async def close(self) -> None:
         await self._rounds.close()
@@ -118,8 +126,9 @@ class Market:
         statuses = await self._statuses()
         started = self._clock.now()
         self._measure(statuses)
-        capacity = self.settings.capacity
-        for_sale = self.settings.free.for_sale(capacity)
+        await self.line.observe(self._sent, waiting=self._waiting)
+        capacity = self.line.limit
+        for_sale = self.settings.free.for_sale(capacity) if self.settings.sell else 0
         bidders = self._bidders()
         outcome = run_round(self.settings.rule, for_sale, self.settings.reserve, self._offers(bidders))
         number = self.latest.number + 1
@@ -148,6 +157,7 @@ class Market:
 
     def _measure(self, statuses: list[PeerStatus]) -> None:
         now = self._clock.now()
+        self._waiting = False
         gauges: dict[PeerId, _Gauge] = {}
         served: list[Served[PeerId | None]] = []
         for status in statuses:
@@ -156,11 +166,13 @@ class Market:
                 continue
             sent, seconds = status.sent - gauge.sent, now - gauge.at
             gauge.sent, gauge.at = status.sent, now
+            self._sent += sent
             if not _active(status):
                 continue
             target = self.latest.targets.get(status.peer, 0)
-            usable = gauge.usage.observe(target, int(sent / seconds), self.settings.capacity)
-            if target and (usable is None or target < usable):
+            self._waiting |= gauge.usage.keen(target) and not self._at_its_limit(status.peer)
+            gauge.usage.observe(target, int(sent / seconds), self.line.limit)
+            if gauge.usage.keen(target):
                 served.append(Served(status.peer, target, sent))
         self._gauges = gauges
         self._book(served)
@@ -174,6 +186,11 @@ class Market:
             buyers.append(Served(None, sum(peer.target for peer in free), sum(peer.sent for peer in free)))
         self._lags.observe(buyers)
         self._owed_to_free = self._lags.owed(None) // max(1, len(free))
+
+    def _at_its_limit(self, peer: PeerId) -> bool:
+        """It waits for nothing of ours: a cheque is due."""
+        trade = self._trades.open.get(peer)
+        return trade is not None and trade.seller is not None and trade.seller.deadline() is not None
 
     def _bidders(self) -> dict[PeerId, tuple[Trade, Bid]]:
         return {

@@ -42,8 +42,9 @@ MILLI, PPM, PPB = 10**3, 10**6, 10**9
 
 MAX_WEIGHT = 255
 """libtorrent's largest peer-class priority."""
-TOP_WEIGHT = 240
-"""Largest weight of a new scale: room for the largest share to grow before all weights must be told again."""
+TOP_WEIGHT = 208
+"""Largest weight of a new scale: room for the largest share to grow, and for what it is owed, before all weights must
+be told again."""
 LOW_WEIGHT = 64
 """When the largest weight falls below this, rounding has become too coarse and the scale is sought again."""
 TOLERANCE = PPM // 128
@@ -127,9 +128,8 @@ class Allocator(Generic[K]):
         if len({peer.key for peer in peers}) != len(peers):
             raise ValueError("an allocation takes each peer once")
         targets, free_level = divide(capacity, peers)
-        shares = {peer.key: _claim(peer, free_level) * PPB // max(1, capacity) for peer in peers}
         if any(peer.granted for peer in peers):
-            policies = self._policies(peers, shares)
+            policies = self._policies(peers, capacity, free_level)
         else:
             # Nobody pays: the engine is left to itself, so that an ordinary swarm stays ordinary.
             self._scale = None
@@ -138,11 +138,13 @@ class Allocator(Generic[K]):
         self._told = policies
         return Allocation(MappingProxyType(targets), MappingProxyType(changes))
 
-    def _policies(self, peers: Sequence[Peer[K]], shares: Mapping[K, int]) -> dict[K, Policy]:
-        self._scale = scale = _choose_scale(self._scale, shares.values())
+    def _policies(self, peers: Sequence[Peer[K]], capacity: int, free_level: int) -> dict[K, Policy]:
+        # What peers are owed moves a little each round: it moves single weights, but not the scale of all of them.
+        shares = [(peer.granted or free_level) * PPB // max(1, capacity) for peer in peers]
+        self._scale = scale = _choose_scale(self._scale, shares)
         policies = {}
         for peer in peers:
-            share, told = shares[peer.key], self._told.get(peer.key)
+            share, told = _claim(peer, free_level) * PPB // max(1, capacity), self._told.get(peer.key)
             weight = _weight(share, scale)
             if told is not None and _error(told.priority, share, scale) <= TOLERANCE:
                 weight = told.priority
@@ -184,7 +186,7 @@ def water_fill(total: int, claims: Sequence[tuple[int, int]]) -> list[int]:
     """
     parts = [0] * len(claims)
     left, weights = total, sum(weight for weight, _ in claims)
-    for index in sorted(range(len(claims)), key=lambda index: Fraction(claims[index][1], claims[index][0])):
+    for index in sorted(range(len(claims)), key=lambda index: claims[index][1] * PPB // claims[index][0]):
         weight, bound = claims[index]
         parts[index] = min(bound, left * weight // weights)
         left, weights = left - parts[index], weights - weight
@@ -218,23 +220,32 @@ def _error(weight: int, share: int, scale: Fraction) -> int:
     return abs(weight * scale.denominator - exact) * PPM // exact
 
 
-def _worst(shares: Sequence[int], scale: Fraction) -> int:
-    return max(_error(_weight(share, scale), share, scale) for share in shares)
+def _worst(shares: Sequence[int], scale: Fraction, enough: int) -> int:
+    """The largest error of these shares' weights, or any of them that is `enough` already."""
+    worst = 0
+    for share in shares:
+        worst = max(worst, _error(_weight(share, scale), share, scale))
+        if worst >= enough:
+            break
+    return worst
 
 
 def _choose_scale(old: Fraction | None, shares: Iterable[int]) -> Fraction:
     """Weights per share: the old scale while it serves, else the one with the least relative error."""
     distinct = sorted({max(1, share) for share in shares})
     coarse, largest = distinct[:COARSEST], distinct[-1]
-    worst = None
+    kept = None
     if old is not None and LOW_WEIGHT <= largest * old <= MAX_WEIGHT:
-        worst = _worst(coarse, old)
-        if worst <= TOLERANCE:
+        kept = _worst(coarse, old, PPM)
+        if kept <= TOLERANCE:
             return old
-    candidates = (Fraction(top, largest) for top in range(TOP_WEIGHT, TOP_WEIGHT // 2, -1))
-    error, best = min(((_worst(coarse, scale), scale) for scale in candidates), key=lambda found: found[0])
+    best, least = Fraction(TOP_WEIGHT, largest), PPM
+    for top in range(TOP_WEIGHT, TOP_WEIGHT // 2, -1):
+        scale = Fraction(top, largest)
+        if (error := _worst(coarse, scale, least)) < least:
+            best, least = scale, error
     # A new scale is a call for every peer: it has to be clearly better.
-    return old if old is not None and worst is not None and worst <= error + TOLERANCE else best
+    return old if old is not None and kept is not None and kept <= least + TOLERANCE else best
 
 
 # --- what peers take ------------------------------------------------------------------------------------------------
@@ -254,6 +265,10 @@ class Usage:
     def __init__(self) -> None:
         self.usable: int | None = None
         self._short = 0
+
+    def keen(self, target: int) -> bool:
+        """It has a target, and has not shown to be unable to take more."""
+        return target > 0 and (self.usable is None or target < self.usable)
 
     def observe(self, target: int, rate: int, capacity: int) -> int | None:
         """One round: it should have got `target` of `capacity` and took `rate`. Returns `usable` (None = no bound)."""

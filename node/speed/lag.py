@@ -2,14 +2,14 @@
 
 Theory. In weighted fair queueing a flow's *lag* is the service it should have had, in a fluid server that divides
 what was sent by the targets, minus the service it got (A. Parekh and R. Gallager, "A Generalized Processor Sharing
-Approach to Flow Control in Integrated Services Networks", 1993). A packet server keeps lags within a packet. libtorrent's
-weights do not: they are shares only among the peers that *wait* when quota is handed out, and a fast peer is at times
-between two requests, so the largest shares come out some percent short.
+Approach to Flow Control in Integrated Services Networks", 1993). A packet server keeps lags within a packet.
+libtorrent's weights do not: they are shares only among the peers that *wait* when quota is handed out, and a fast peer
+is at times between two requests, so the largest shares come out some percent short.
 
-So the lag is measured and paid back: a peer's weight is for its target plus its lag over `HORIZON` seconds. As weights act
-at once and the lag is a sum, this is integral control with a time constant of `HORIZON`; what is left over of an error is
-no error of the mean. Counters move in steps of a send buffer, so a *rate* over one round is wrong by a few percent, but a
-sum over rounds is never wrong by more than one step: noise does not add up, and no round has to be left out for it.
+So the lag is measured and paid back: a peer's weight is for its target plus its lag over `HORIZON` seconds. As weights
+act at once and the lag is a sum, this is integral control with a time constant of `HORIZON`; an error that lasts ends
+in the lag, not in the mean rate. Counters move in steps of a send buffer, so a *rate* over one round is wrong by a few
+percent, but a sum over rounds never by more than one step: noise does not add up, and no round is left out for it.
 
 Lags add up to nothing: what one peer is owed, others had. They are about shares alone; when the line carries less than
 expected, nobody is owed the difference. A lag is at most `MOST` seconds of the target, so that a time in which the

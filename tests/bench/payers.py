@@ -26,7 +26,7 @@ from node.speed.messages import Ask, Bid, ChequeMessage, Clear, Receipt, decode_
 from node.speed.meter import Meter
 from tests.adversaries.raw import EXTENDED, OUR_ID, Plain
 from wallet.address import Address
-from wallet.amount import MIB, cost
+from wallet.amount import cost
 from wallet.cheque import Cheque, Rail, bid_digest, sign_cheque
 from wallet.keys import PrivateKey
 
@@ -176,7 +176,11 @@ class Peer(asyncio.Protocol):
     def _pay(self) -> None:
         ask, price = self._ask, self.meter.price
         due = self.meter.amount - self._paid
-        if ask is None or due <= 0 or (price and due < min(cost(ask.quantum, price), cost(self._credit, price) * 3 // 4)):
+        if (
+            ask is None
+            or due <= 0
+            or (price and due < min(cost(ask.quantum, price), cost(self._credit, price) * 3 // 4))
+        ):
             return
         self._paid = self.meter.amount
         signed = sign_cheque(self._rail, Cheque(self._key.address, ask.payee, self._paid), self._key)
