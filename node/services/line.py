@@ -4,8 +4,8 @@
 
 libtorrent tells no delays, so the core's second sign of congestion speaks alone: peers wait, and the line carries less
 than the limit. The market says who waits: a peer that takes part in the division of the line, has not shown to be
-slower than its part, and is not held up by its credit. This cannot tell a slow line from slow peers at first sight: with
-a few slow peers alone, the limit rests below what they take for a minute at a time, and grows again when it is used.
+slower than its part, and is not held up by its credit. This cannot tell a slow line from slow peers at first sight:
+with a few slow peers alone, the limit rests below what they take for a minute at a time, and grows again when used.
 """
 
 from __future__ import annotations

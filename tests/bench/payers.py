@@ -176,11 +176,9 @@ class Peer(asyncio.Protocol):
     def _pay(self) -> None:
         ask, price = self._ask, self.meter.price
         due = self.meter.amount - self._paid
-        if (
-            ask is None
-            or due <= 0
-            or (price and due < min(cost(ask.quantum, price), cost(self._credit, price) * 3 // 4))
-        ):
+        if ask is None or due <= 0:
+            return
+        if price and due < min(cost(ask.quantum, price), cost(self._credit, price) * 3 // 4):
             return
         self._paid = self.meter.amount
         signed = sign_cheque(self._rail, Cheque(self._key.address, ask.payee, self._paid), self._key)

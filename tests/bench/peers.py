@@ -1,8 +1,8 @@
 """Two hundred peers on one capped seeder: what they cost it when all of them pay, and when none does.
 
 The seeder is a real daemon with a real vault view on a devnet; the peers are light ones in a process of their own
-(`tests.bench.payers`), and their deposits are on the chain. Sides run in turns, each with a fresh seeder, so that memory
-that was freed in between hides nothing. What is measured is the seeder's process alone, over a window of steady state.
+(`tests.bench.payers`), and their deposits are on the chain. Sides run in turns, each with a fresh seeder, so that
+memory that was freed in between hides nothing. What is measured is the seeder's process alone, in steady state.
 """
 
 from __future__ import annotations
@@ -249,7 +249,7 @@ def run(tell: Callable[[str], None], pairs: int) -> Result:
         max(paid.rounds),
         f"the slowest price round of {PEERS} paying peers in ms <= {ROUND_GOAL_MS:g}",
         (
-            f"capacity {CAPACITY / 1e6:g} MB/s; bids want {DEMAND} % of what is for sale, each is renewed every {REBID:g} s",
+            f"capacity {CAPACITY / 1e6:g} MB/s; bids want {DEMAND} % of what is for sale, each renewed every {REBID:g} s",
             "with nobody paying as many peers are served: the upload slots are as many as the peers",
         ),
     )

@@ -1,4 +1,4 @@
-"""A market over a stand-in engine, with sessions that have bid already, and a line that can be slower than the limit."""
+"""A market over a stand-in engine: sessions that have bid already, a line that may be slower than its limit."""
 
 from __future__ import annotations
 
