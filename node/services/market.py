@@ -102,6 +102,8 @@ class Market:
         self._gauges: dict[PeerId, _Gauge] = {}
         self._lags: Lags[PeerId | None] = Lags()
         self._owed_to_free = 0
+        self._told: dict[PeerId, tuple[int, int]] = {}
+        """Price and rate that each session has heard of."""
         self._sent = 0
         """Block bytes to all peers, those included that are gone."""
         self._waiting = False
@@ -205,7 +207,7 @@ class Market:
     # --- what becomes of it ------------------------------------------------------------------------------------------
 
     def _tell(self, bidders: Mapping[PeerId, tuple[Trade, Bid]], outcome: Outcome[PeerId], number: int) -> None:
-        now = self._carrier.now()
+        now, told = self._carrier.now(), {}
         for peer, trade in list(self._trades.open.items()):
             seller = trade.seller
             if seller is None:
@@ -216,7 +218,10 @@ class Market:
             else:
                 # Whoever got nothing has lost, also at a price it would have paid.
                 price, rate = max(outcome.clearing, bidders[peer][1].price + 1), 0
-            self._carrier.run(trade, seller.cleared(price, rate, number, now))
+            if self._told.get(peer) != (price, rate):
+                self._carrier.run(trade, seller.cleared(price, rate, number, now))
+            told[peer] = price, rate
+        self._told = told
 
     def _peer(self, status: PeerStatus, outcome: Outcome[PeerId]) -> Peer[PeerId]:
         award, gauge = outcome.awards.get(status.peer), self._gauges.get(status.peer)

@@ -32,9 +32,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from types import MappingProxyType
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 
@@ -118,7 +117,7 @@ class Allocator(Generic[K]):
 
     def __init__(self) -> None:
         self._told: dict[K, Policy] = {}
-        self._scale: Fraction | None = None
+        self._scale: _Scale | None = None
 
     def update(self, capacity: int, peers: Sequence[Peer[K]]) -> Allocation[K]:
         """Divide `capacity` among `peers` (all connected ones; who is missing is gone).
@@ -173,9 +172,10 @@ def divide(capacity: int, peers: Sequence[Peer[K]]) -> tuple[dict[K, int], int]:
     targets |= {peer.key: part for peer, part in zip(free, parts, strict=True)}
     hungry = [part for peer, part in zip(free, parts, strict=True) if part < _most(peer, capacity)]
     level = max(hungry, default=left // max(1, len(free)))
-    room = [(peer.granted, _most(peer, capacity) - targets[peer.key]) for peer in buyers]
-    for peer, part in zip(buyers, water_fill(left - sum(parts), room), strict=True):
-        targets[peer.key] += part
+    if rest := left - sum(parts):
+        room = [(peer.granted, _most(peer, capacity) - targets[peer.key]) for peer in buyers]
+        for peer, part in zip(buyers, water_fill(rest, room), strict=True):
+            targets[peer.key] += part
     return targets, level
 
 
@@ -208,19 +208,26 @@ def _most(peer: Peer[K], capacity: int) -> int:
 # --- weights --------------------------------------------------------------------------------------------------------
 
 
-def _weight(share: int, scale: Fraction) -> int:
-    """The weight nearest to `share` x `scale`, within libtorrent's range."""
-    exact = (2 * share * scale.numerator + scale.denominator) // (2 * scale.denominator)
+class _Scale(NamedTuple):
+    """Weights per share, as a ratio: `weight` stands for `share`."""
+
+    weight: int
+    share: int
+
+
+def _weight(share: int, scale: _Scale) -> int:
+    """The weight nearest to `share` on the scale, within libtorrent's range."""
+    exact = (2 * share * scale.weight + scale.share) // (2 * scale.share)
     return min(MAX_WEIGHT, max(1, exact))
 
 
-def _error(weight: int, share: int, scale: Fraction) -> int:
-    """By how much `weight` misses `share` x `scale`, in parts per million of it."""
-    exact = max(1, share) * scale.numerator
-    return abs(weight * scale.denominator - exact) * PPM // exact
+def _error(weight: int, share: int, scale: _Scale) -> int:
+    """By how much `weight` misses `share` on the scale, in parts per million of it."""
+    exact = max(1, share) * scale.weight
+    return abs(weight * scale.share - exact) * PPM // exact
 
 
-def _worst(shares: Sequence[int], scale: Fraction, enough: int) -> int:
+def _worst(shares: Sequence[int], scale: _Scale, enough: int) -> int:
     """The largest error of these shares' weights, or any of them that is `enough` already."""
     worst = 0
     for share in shares:
@@ -230,18 +237,18 @@ def _worst(shares: Sequence[int], scale: Fraction, enough: int) -> int:
     return worst
 
 
-def _choose_scale(old: Fraction | None, shares: Iterable[int]) -> Fraction:
-    """Weights per share: the old scale while it serves, else the one with the least relative error."""
+def _choose_scale(old: _Scale | None, shares: Iterable[int]) -> _Scale:
+    """The old scale while it serves, else the one with the least relative error."""
     distinct = sorted({max(1, share) for share in shares})
     coarse, largest = distinct[:COARSEST], distinct[-1]
     kept = None
-    if old is not None and LOW_WEIGHT <= largest * old <= MAX_WEIGHT:
+    if old is not None and LOW_WEIGHT * old.share <= largest * old.weight <= MAX_WEIGHT * old.share:
         kept = _worst(coarse, old, PPM)
         if kept <= TOLERANCE:
             return old
-    best, least = Fraction(TOP_WEIGHT, largest), PPM
+    best, least = _Scale(TOP_WEIGHT, largest), PPM
     for top in range(TOP_WEIGHT, TOP_WEIGHT // 2, -1):
-        scale = Fraction(top, largest)
+        scale = _Scale(top, largest)
         if (error := _worst(coarse, scale, least)) < least:
             best, least = scale, error
     # A new scale is a call for every peer: it has to be clearly better.
