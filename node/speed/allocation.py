@@ -34,6 +34,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Generic, NamedTuple, TypeVar
+from node.speed.lag import OWED_DIVISOR
 
 K = TypeVar("K", bound=Hashable)
 
@@ -50,9 +51,6 @@ TOLERANCE = PPM // 128
 """Relative error of a weight that is worth no call, in parts per million."""
 COARSEST = 16
 """How many of the smallest distinct shares decide on the scale: rounding hurts them most. Bounds the search."""
-
-OWED_DIVISOR = 4
-"""A weight is for no more than this part of the rate more or less because of what a peer is owed."""
 
 OVERHEAD_DIVISOR = 16
 """A limit counts protocol and IP headers beside the blocks, so it stands 1/16 above the rate of blocks it is for."""

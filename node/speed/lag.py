@@ -12,8 +12,9 @@ in the lag, not in the mean rate. Counters move in steps of a send buffer, so a 
 percent, but a sum over rounds never by more than one step: noise does not add up, and no round is left out for it.
 
 Lags add up to nothing: what one peer is owed, others had. They are about shares alone; when the line carries less than
-expected, nobody is owed the difference. A lag is at most `MOST` seconds of the target, so that a time in which the
-weights decided nothing (credit used up, a slow disk, an idle line) is forgotten soon after.
+expected, nobody is owed the difference. A lag is bounded by what can be paid back within `HORIZON`, so that a time in
+which the weights decided little (credit used up, a slow disk) is forgotten soon after; one in which they decided nothing
+is the caller's to leave out, with an empty round.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 
-HORIZON = 4
+HORIZON = 3
 """Seconds over which a lag is paid back."""
-MOST = 1
-"""Largest lag, in seconds of the target."""
+OWED_DIVISOR = 4
+"""A weight is for no more than this part of the target more or less because of what a peer is owed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,8 @@ class Lags(Generic[K]):
         lags = {}
         for peer in served:
             lag = self._lags.get(peer.key, 0) + sent * peer.target // targets - peer.sent
-            lags[peer.key] = max(-peer.target * MOST, min(peer.target * MOST, lag))
+            most = peer.target * HORIZON // OWED_DIVISOR
+            lags[peer.key] = max(-most, min(most, lag))
         self._lags = lags
 
     def lag(self, key: K) -> int:

@@ -25,7 +25,7 @@ from wallet.amount import parse_price
 
 CAPACITY = 20_000_000
 SIZE = 1 << 30
-SETTLE_SECONDS, WINDOW = 6.0, 10.0
+SETTLE_SECONDS, WINDOW = 10.0, 10.0
 REACTION_LIMIT = 10.0
 CHANGE_SECONDS = 2.0
 """A changed bid has this long to take effect; shares are measured after it."""
