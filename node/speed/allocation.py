@@ -34,6 +34,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Generic, NamedTuple, TypeVar
+
 from node.speed.lag import OWED_DIVISOR
 
 K = TypeVar("K", bound=Hashable)
@@ -131,7 +132,12 @@ class Allocator(Generic[K]):
             # Nobody pays: the engine is left to itself, so that an ordinary swarm stays ordinary.
             self._scale = None
             policies = {peer.key: Policy() for peer in peers}
-        changes = {key: policy for key, policy in policies.items() if policy != self._told.get(key, Policy())}
+        ordinary = Policy()
+        changes = {
+            key: policy
+            for key, policy in policies.items()
+            if (told := self._told.get(key, ordinary)) is not policy and told != policy
+        }
         self._told = policies
         return Allocation(MappingProxyType(targets), MappingProxyType(changes))
 
@@ -145,11 +151,11 @@ class Allocator(Generic[K]):
             weight = _weight(share, scale)
             if told is not None and _error(told.priority, share, scale) <= TOLERANCE:
                 weight = told.priority
-            if peer.granted:
-                limit = peer.wanted + -(-peer.wanted // OVERHEAD_DIVISOR)
-                policies[peer.key] = Policy(weight, limit, reserved=True)
-            else:
-                policies[peer.key] = Policy(weight)
+            limit = peer.wanted + -(-peer.wanted // OVERHEAD_DIVISOR) if peer.granted else 0
+            reserved = peer.granted > 0
+            if told is None or (told.priority, told.limit, told.reserved) != (weight, limit, reserved):
+                told = Policy(weight, limit, reserved)
+            policies[peer.key] = told
         return policies
 
 

@@ -12,8 +12,8 @@ in the lag, not in the mean rate. Counters move in steps of a send buffer, so a 
 percent, but a sum over rounds never by more than one step: noise does not add up, and no round is left out for it.
 
 Lags add up to nothing: what one peer is owed, others had. They are about shares alone; when the line carries less than
-expected, nobody is owed the difference. A lag is bounded by what can be paid back within `HORIZON`, so that a time in
-which the weights decided little (credit used up, a slow disk) is forgotten soon after; one in which they decided nothing
+expected, nobody is owed the difference. A lag is bounded by what can be paid back within `HORIZON`, so that a time
+in which the weights decided little (credit used up, a slow disk) is forgotten soon; one in which they decided nothing
 is the caller's to leave out, with an empty round.
 """
 

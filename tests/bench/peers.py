@@ -56,7 +56,7 @@ class Figures:
     cpu_per_peer: list[float] = field(default_factory=list)
     rss_per_peer: list[float] = field(default_factory=list)
     rate: list[float] = field(default_factory=list)
-    rounds: list[float] = field(default_factory=list)
+    rounds: list[list[float]] = field(default_factory=list)
 
     def rows(self, side: str) -> list[Row]:
         """Without the warm-up, which is the first of each."""
@@ -65,8 +65,13 @@ class Figures:
             Row(f"{side}: seeder's CPU per peer", "ms/s", self.cpu_per_peer[1:]),
             Row(f"{side}: memory per peer", "KiB", self.rss_per_peer[1:]),
             Row(f"{side}: served", "MB/s", self.rate[1:]),
-            Row(f"{side}: price round", "ms", self.rounds),
+            Row(f"{side}: price round", "ms", self.round_times),
         ]
+
+    @property
+    def round_times(self) -> list[float]:
+        """Milliseconds of each round."""
+        return [took for run in self.rounds[1:] for took in run]
 
 
 def _cpu_seconds(pid: int) -> float:
@@ -212,9 +217,10 @@ def _measure(made: Stage, file: Path, name: str, figures: Figures, *, pays: bool
         with _crew(_crowd(made, seeder, added, pays=pays)) as crew:
             _await_all(crew, pays=pays)
             before, cpu, started = crew.ask(), _cpu_seconds(pid), time.monotonic()
+            rounds: dict[int, float] = {}
             while time.monotonic() < started + WINDOW:
                 market = seeder.get("/v1/market")
-                figures.rounds.append(market["round_ms"])
+                rounds[market["round"]] = market["round_ms"]
                 time.sleep(POLL)
             after, seconds = crew.ask(), time.monotonic() - started
             cpu = _cpu_seconds(pid) - cpu
@@ -224,6 +230,7 @@ def _measure(made: Stage, file: Path, name: str, figures: Figures, *, pays: bool
     served = after["received"] - before["received"]
     figures.cpu_per_gib.append(cpu * 2**30 / served)
     figures.cpu_per_peer.append(cpu * 1000 / seconds / PEERS)
+    figures.rounds.append(list(rounds.values()))
     figures.rate.append(served / seconds / 1e6)
     return figures.cpu_per_gib[-1]
 
@@ -247,7 +254,7 @@ def run(tell: Callable[[str], None], pairs: int) -> Result:
     return Result(
         "peers",
         rows,
-        statistics.median(paid.rounds),
+        statistics.median(paid.round_times),
         f"median price round of {PEERS} paying peers in ms <= {ROUND_GOAL_MS:g}",
         (
             f"capacity {CAPACITY / 1e6:g} MB/s; bids want {DEMAND} % of what is for sale, renewed every {REBID:g} s",
