@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import secrets
 import signal
@@ -20,6 +21,7 @@ from node.rails import open_rails, transfer_limits
 from node.services.btfs import Btfs
 from node.services.budget import Budget, TorrentTerms
 from node.services.earnings import Earnings
+from node.services.line import Line
 from node.services.market import Market, MarketSettings
 from node.services.notices import Watcher
 from node.services.payments import Payments, PaymentSettings
@@ -29,6 +31,7 @@ from node.services.torrents import Torrents
 from node.services.vault import VaultView
 from node.services.wallet import Purse, Wallet
 from node.speed.allocation import FreeShare
+from node.speed.capacity import CapacityPolicy
 from node.speed.credit import CreditPolicy
 from node.speed.messages import VERSION, Hello
 from node.store import open_store
@@ -46,8 +49,9 @@ def engine_settings(settings: Settings, rails: Collection[str]) -> EngineSetting
     return EngineSettings(
         listen=node.listen,
         outgoing_interface=node.outgoing,
-        upload_limit=node.upload_limit,
+        upload_limit=CapacityPolicy().start if node.upload_limit is None else node.upload_limit,
         download_limit=node.download_limit,
+        unchoke_slots=node.upload_slots,
         max_connections=node.max_connections,
         dht=node.dht,
         local_discovery=node.local_discovery,
@@ -128,7 +132,7 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey) -> Daemon:
     }
     market = Market(
         MarketSettings(
-            capacity=settings.node.upload_limit if speed.sell else 0,
+            sell=speed.sell,
             reserve=speed.reserve_price,
             rule=speed.auction,
             free=FreeShare(permille=speed.free_percent * 10),
@@ -137,6 +141,7 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey) -> Daemon:
         carrier=payments.carrier,
         trades=payments.trades,
         clock=clock,
+        line=Line(settings.node.upload_limit, engine=engine, clock=clock, download_limit=settings.node.download_limit),
     )
     wallet = Wallet(purses, own=key.address, history=store, limits=limits, cheque_limits=caps, clock=clock)
     btfs = {
@@ -197,6 +202,10 @@ async def _serve(settings: Settings, paths: Paths, key: PrivateKey, ready: Calla
     try:
         await daemon.start()
         await server.start()
+        # Half a million objects of imported modules live as long as the process: looking for garbage among them again
+        # and again would hold up the market's round for tens of milliseconds.
+        gc.collect()
+        gc.freeze()
         ready(server.url, daemon.engine.listen_port)
         await stopping.wait()
     finally:

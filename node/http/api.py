@@ -183,10 +183,12 @@ class Api:
                 rule=market.settings.rule,
                 round=latest.number,
                 capacity=latest.capacity,
+                measured=market.line.measured,
                 for_sale=latest.for_sale,
                 sold=latest.sold,
                 clearing=latest.clearing,
                 reserve=market.settings.reserve,
+                round_ms=round(latest.took * 1000, 3),
             )
         )
 

@@ -193,15 +193,18 @@ class Peer(Model):
 
 class MarketRound(Model):
     """The latest round of our auction. Rates in bytes per second; `capacity` 0: there is no upload limit, so nothing is
-    scarce and nothing is auctioned."""
+    scarce and nothing is auctioned. `measured`: the capacity is what the line has shown, not a setting."""
 
     rule: str
     round: int
     capacity: int
+    measured: bool
     for_sale: int
     sold: int
     clearing: Units
     reserve: Units
+    round_ms: float
+    """What the round's decisions took, all bids to all prices and policies."""
 
 
 class Account(Model):

@@ -235,7 +235,8 @@ class SellerSession:
         if self._stalled_at is not None and self._room() < BLOCK:
             return self.stalled(now)
         self._stalled_at = None
-        return [self._allow(self.meter.mark + self._room())]
+        mark = self.meter.mark + self._room()
+        return [] if mark == self._allowance else [self._allow(mark)]
 
     def stalled(self, now: Now) -> list[Output]:
         """The engine refused a block beyond the allowance and choked the peer."""

@@ -176,7 +176,7 @@ class Market:
                 buyer.spent += amount
                 self.book.income[sale.seller] += account.accept(account.earned, b"", sale.price)
                 if self._newcomers is not None:
-                    self._newcomers.paid(self._host(sale.buyer), sale.buyer, now * MILLI)
+                    self._newcomers.give_back(self._host(sale.buyer), sale.buyer, size, now * MILLI)
         if sales:
             self.book.prices.append((now, max(sale.price for sale in sales)))
         self.book.sold.append(int(delivered.sum()))

@@ -15,7 +15,7 @@ from tests.sim.market import Buyer
 from tests.sim.pieces import Pieces
 from tests.sim.population import BROADBAND_MIX, population, random_graph, star
 from tests.sim.simulation import Outcome, Simulation, Torrent, swarm_market
-from tests.unit.services.test_market import CAPACITY, RESERVE, Hall
+from tests.unit.services.hall import CAPACITY, RESERVE, Hall
 
 SMALL = Torrent(pieces=64, piece_length=64 * 1024)
 
