@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from config.errors import ConfigError, one_line
 from config.networks import Network, TokenProfile, load_network
-from config.values import Amounts, Budget, Contract, Listen, Price, Size, Urls
+from config.values import Amounts, Budget, Capacity, Contract, Listen, Price, Size, Urls
 from wallet.amount import Token, parse_amount
 
 MAX_FILE = 1 << 20
@@ -39,7 +39,12 @@ class NodeSettings(_Section):
     )
     outgoing: str = _field("", '""', "Local address for outgoing connections; empty: the system chooses.")
     downloads: str = _field("", '""', "Folder for downloads; empty: `downloads` in the node's folder.")
-    upload_limit: Size = _field(0, '"0"', 'Upload capacity per second, such as "20 MB"; 0: unlimited.')
+    upload_limit: Capacity = _field(
+        0, '"0"', 'Upload capacity per second, such as "20 MB"; "auto": measured; 0: unlimited, and no auction.'
+    )
+    upload_slots: int = _field(
+        8, "8", "Peers that are served at one time without paying; payers come on top. 1 to 1000.", ge=1, le=1000
+    )
     download_limit: Size = _field(0, '"0"', 'Download limit per second, such as "20 MB"; 0: unlimited.')
     max_connections: int = _field(200, "200", "Peers at one time, 2 to 100000.", ge=2, le=100_000)
     dht: bool = _field(True, "true", "Find peers without a tracker (BEP 5).")
@@ -57,7 +62,9 @@ class SpeedSettings(_Section):
     sell: bool = _field(True, "true", "Sell upload priority to peers that pay.")
     reserve_price: Price = _field(2000 * 10**18 // 1024, '"2000 BTT/GiB"', "The least we take.")
     quantum: Size = _field(2**20, '"1 MiB"', "Buyers pay whenever this much is verified.", ge=1)
-    newcomer_credit: Size = _field(2**20, '"1 MiB"', "Unpaid data a new payer may hold; the most one can steal.", ge=1)
+    newcomer_credit: Size = _field(
+        2**20, '"1 MiB"', "Unpaid data that new payers of one /24 or /48 may hold: the most they can steal.", ge=1
+    )
     credit_cap: Size = _field(256 * 2**20, '"256 MiB"', "Unpaid data any payer may hold, whatever it has paid.")
     stall_timeout: float = _field(
         10.0,

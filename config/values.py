@@ -16,6 +16,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from wallet.address import Address
 from wallet.amount import BTT, parse_amount, parse_price, parse_size
 
+AUTO = "auto"
+
 _HOST_AND_PORT = re.compile(r"(?:\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[\w.-]+):([0-9]{1,5})")
 
 
@@ -32,6 +34,10 @@ def _money(parse: Callable[[str], int], example: str) -> Callable[[object], obje
 
 def _size(value: object) -> object:
     return parse_size(value) if isinstance(value, str) else value
+
+
+def _auto_is_none(value: object) -> object:
+    return None if value == AUTO else value
 
 
 def _empty_is_none(value: object) -> object:
@@ -67,6 +73,9 @@ def _contract(text: str) -> str:
 
 Size = Annotated[int, BeforeValidator(_size), Field(ge=0, lt=2**63)]
 """Bytes, or bytes per second: 1048576, "1 MiB", "20 MB/s"."""
+
+Capacity = Annotated[Size | None, BeforeValidator(_auto_is_none)]
+"""Bytes per second as in `Size`; None where they are to be measured, which the file says with "auto"."""
 
 Price = Annotated[int, BeforeValidator(_money(parse_price, "2000 BTT/GiB"))]
 """Units per MiB, rounded up: "2000 BTT/GiB"."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import secrets
 import signal
@@ -21,14 +22,17 @@ from node.services.billing import Billing
 from node.services.btfs import Btfs
 from node.services.budget import Budget, TorrentTerms
 from node.services.earnings import Earnings
+from node.services.line import Line
 from node.services.market import Market, MarketSettings
 from node.services.notices import Watcher
 from node.services.payments import Payments, PaymentSettings
+from node.services.reputation import Reputations
 from node.services.settlement import Settlement, SettlementSettings
 from node.services.torrents import Torrents
 from node.services.vault import VaultView
 from node.services.wallet import Purse, Wallet
 from node.speed.allocation import FreeShare
+from node.speed.capacity import CapacityPolicy
 from node.speed.credit import CreditPolicy
 from node.speed.messages import VERSION, Hello
 from node.store import open_store
@@ -46,8 +50,9 @@ def engine_settings(settings: Settings, rails: Collection[str]) -> EngineSetting
     return EngineSettings(
         listen=node.listen,
         outgoing_interface=node.outgoing,
-        upload_limit=node.upload_limit,
+        upload_limit=CapacityPolicy().start if node.upload_limit is None else node.upload_limit,
         download_limit=node.download_limit,
+        unchoke_slots=node.upload_slots,
         max_connections=node.max_connections,
         dht=node.dht,
         local_discovery=node.local_discovery,
@@ -69,7 +74,8 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey) -> Daemon:
     clock = SystemClock()
     store = await open_store(paths.database, paths.highwater)
     engine = LibtorrentEngine(engine_settings(settings, chains))
-    vault = VaultView(chains, store=store, own=key.address, now=clock.now)
+    reputations = await Reputations.open(store, wall=clock.wall)
+    vault = VaultView(chains, store=store, own=key.address, now=clock.now, bounces=reputations.bounces)
     caps = SpendLimits(None, speed.per_torrent, speed.per_day, speed.total, rails[0].rail.token)
     budget = Budget(caps, store=store, vault=vault, clock=clock)
     payments = Payments(
@@ -88,6 +94,7 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey) -> Daemon:
         store=store,
         vault=vault,
         budget=budget,
+        reputations=reputations,
         key=key,
         clock=clock,
         nonce=secrets.token_bytes,
@@ -127,7 +134,7 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey) -> Daemon:
     }
     market = Market(
         MarketSettings(
-            capacity=settings.node.upload_limit if speed.sell else 0,
+            sell=speed.sell,
             reserve=speed.reserve_price,
             rule=speed.auction,
             free=FreeShare(permille=speed.free_percent * 10),
@@ -136,6 +143,7 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey) -> Daemon:
         carrier=payments.carrier,
         trades=payments.trades,
         clock=clock,
+        line=Line(settings.node.upload_limit, engine=engine, clock=clock, download_limit=settings.node.download_limit),
     )
     wallet = Wallet(purses, own=key.address, history=store, limits=limits, cheque_limits=caps, clock=clock)
     btfs = {
@@ -156,7 +164,7 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey) -> Daemon:
         if rail.btfs is not None
     }
     billing = Billing(
-        engine, store, payments.trades, budget, payments.barred, clock, default_price=payments.settings.max_price
+        engine, store, payments.trades, budget, payments.undelivered, clock, default_price=payments.settings.max_price
     )
     daemon = Daemon(
         engine,
@@ -168,10 +176,14 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey) -> Daemon:
         settlements,
         tuple(watchers.values()),
         earnings,
+        reputations,
         wallet,
         billing,
         btfs,
     )
+    reputations.on_barred = payments.barred
+    for settlement in settlements.values():
+        settlement.on_booked.append(reputations.judge)
     payments.report_faults(daemon.fault)
     vault.on_change = payments.coverage_changed
     torrents.on_added = lambda record: payments.set_terms(record.id, TorrentTerms.of(record))
@@ -196,6 +208,10 @@ async def _serve(settings: Settings, paths: Paths, key: PrivateKey, ready: Calla
     try:
         await daemon.start()
         await server.start()
+        # Half a million objects of imported modules live as long as the process: looking for garbage among them again
+        # and again would hold up the market's round for tens of milliseconds.
+        gc.collect()
+        gc.freeze()
         ready(server.url, daemon.engine.listen_port)
         await stopping.wait()
     finally:

@@ -21,6 +21,7 @@ from node.services.earnings import Earnings
 from node.services.market import Market
 from node.services.notices import Watcher
 from node.services.payments import Payments
+from node.services.reputation import Reputations
 from node.services.settlement import Settlement
 from node.services.torrents import Torrents
 from node.services.vault import VaultView
@@ -57,6 +58,7 @@ class Daemon:
     """By the rail's name."""
     watchers: Sequence[Watcher]
     earnings: Earnings
+    reputations: Reputations
     wallet: Wallet
     billing: Billing
     btfs: Mapping[str, Btfs] = field(default_factory=dict)
@@ -76,6 +78,7 @@ class Daemon:
             self._tasks.append(asyncio.create_task(self._every(TICK, self._tick), name="tick"))
             self._tasks.append(asyncio.create_task(self._watch_vault(), name="vault"))
             self._tasks.append(asyncio.create_task(self.market.run(), name="market"))
+            self._tasks.append(asyncio.create_task(self.reputations.run(), name="reputations"))
             for name, settlement in self.settlements.items():
                 self._tasks.append(asyncio.create_task(settlement.run(), name=f"settlement {name}"))
             for watcher in self.watchers:
@@ -103,7 +106,7 @@ class Daemon:
         self._tasks.clear()
         chains = [purse.chain.close for purse in self.wallet.purses.values()]
         rounds = [*(w.close for w in self.watchers), *(s.close for s in self.settlements.values())]
-        for step in (*rounds, *chains, self.store.close):
+        for step in (*rounds, self.reputations.close, *chains, self.store.close):
             try:
                 await step()
             except Exception:

@@ -15,7 +15,7 @@ cheques or bounces never raise it.
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 
 from wallet.amount import BTT, Token, checked_amount, format_amount
 
@@ -65,6 +65,27 @@ def coverage(funds: Funds, token: Token = BTT) -> Coverage:
     reachable = locked + counted
     left = max(0, reachable - funds.uncashed)
     return Coverage(reachable, left, _explain(funds, left, token))
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A payer on one rail as the chain told it last. `funds` without our own cheques; `paid_out`: drawn by them so far.
+
+    Cheques come more often than news from the chain, so what we hold is asked for with each question.
+    """
+
+    funds: Funds
+    paid_out: int = 0
+    token: Token = BTT
+
+    @property
+    def reachable(self) -> int:
+        """Units that all our cheques together could draw now, beyond `paid_out`."""
+        return coverage(self.funds, self.token).reachable
+
+    def explain(self, held: int) -> str:
+        """What another cheque is worth, and why, in one line. `held`: the cumulative amount of the cheque we hold."""
+        return coverage(replace(self.funds, uncashed=max(0, held - self.paid_out)), self.token).reason
 
 
 def _explain(funds: Funds, left: int, token: Token) -> str:

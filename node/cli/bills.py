@@ -75,6 +75,8 @@ def show_bill(shell: Shell, bill: dict[str, Any]) -> None:
     say(f"  free        {format_size(bill['free_bytes'])}")
     say(f"  cost        {format_amount(int(bill['amount']))}")
     say(f"  paid        {format_amount(int(bill['paid']))}{'' if bill['settled'] else ' (a receipt is still missing)'}")
+    if int(bill["netted"]):
+        say(f"  netted      {format_amount(int(bill['netted']))} (its sellers owe us as much)")
     if int(bill["due"]):
         say(f"  still owed  {format_amount(int(bill['due']))} (paid when the seller is met again)")
 

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from node.cli.client import CliError
 from node.cli.context import Shell, catches
-from wallet.amount import Token, format_amount, parse_amount
+from wallet.amount import Token, format_amount, format_size, parse_amount
 
 RAIL = click.option("--rail", help="Which of the configured networks; may be left out where there is only one.")
 YES = click.option("--yes", is_flag=True, help="Do not ask.")
@@ -211,6 +211,40 @@ def _show_payouts(shell: Shell, found: dict[str, Any]) -> None:
             say("nothing is final yet: `bttnode settle --dry-run` shows what could be cashed")
 
     shell.show(found, show)
+
+
+@click.command("reputation")
+@RAIL
+@click.pass_obj
+@catches
+def reputation(shell: Shell, rail: str | None) -> None:
+    """What each counterparty did to us, and its score (500: a stranger). Fades with a half-life of 30 days."""
+    rows = [row for row in shell.client.get("/v1/reputation") if rail in (None, row["rail"])]
+
+    def show() -> None:
+        say = shell.console.print
+        for row in rows:
+            say(f"{row['address']}  {row['rail']}", style="bold")
+            seen = f"{datetime.datetime.fromtimestamp(row['last_seen']):%Y-%m-%d %H:%M}"
+            say(f"  score {row['score']} of 1000, last seen {seen}")
+            if row["barred_until"]:
+                until = f"{datetime.datetime.fromtimestamp(row['barred_until']):%Y-%m-%d %H:%M}"
+                say(f"  {row['bounces']} cheques bounced: no paid service before {until}", style="yellow")
+            elif row["bounces"]:
+                say(f"  {row['bounces']} cheques bounced", style="yellow")
+            size = {key: format_size(int(row[key])) for key in ("delivered", "overcounted", "bought", "unpaid")}
+            if "payer" in row["roles"]:
+                paid = format_amount(int(row["paid"]))
+                say(f"  pays us: {paid} for {size['bought']}, left {size['unpaid']} unpaid")
+            if "payee" in row["roles"]:
+                failed = f"{row['failed']} pieces failed, {size['overcounted']} over-counted"
+                say(f"  we pay: {size['delivered']} delivered, {failed}")
+            if int(row["stops"]):
+                say(f"  broke off {row['stops']} times by breaking the protocol or its word", style="yellow")
+        if not rows:
+            say("nobody has paid us or been paid yet")
+
+    shell.show(rows, show)
 
 
 @click.command("limits")

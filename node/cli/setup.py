@@ -16,7 +16,7 @@ from rich.table import Table
 from config.networks import NAMES, devnet_of, load_network
 from config.settings import load_settings, sample
 from node.cli.client import INCOMPLETE, CliError
-from node.cli.context import PRICE, SIZE, Shell, catches, password
+from node.cli.context import PRICE, Shell, catches, password
 from wallet import keystore
 from wallet.amount import format_amount, format_price, format_size
 from wallet.keys import new_mnemonic
@@ -33,7 +33,7 @@ from wallet.keys import new_mnemonic
 )
 @click.option("--listen", multiple=True, metavar="HOST:PORT", help="Address for peers (may be repeated).")
 @click.option("--api-port", type=int, help="Port of the local API.")
-@click.option("--upload-limit", type=SIZE, help='Upload capacity per second, such as "20 MB".')
+@click.option("--upload-limit", metavar="SIZE", help='Upload capacity per second, such as "20 MB"; auto: measured.')
 @click.option("--reserve-price", type=PRICE, help='The least we sell for, such as "5 BTT/GiB".')
 @click.option("--words", type=click.Choice(["12", "24"]), default="12", show_default=True, help="Mnemonic length.")
 @click.option("--import-mnemonic", is_flag=True, help="Use a mnemonic you have (asked on the terminal or stdin).")
@@ -47,7 +47,7 @@ def init(
     deployments: tuple[Path, ...],
     listen: tuple[str, ...],
     api_port: int | None,
-    upload_limit: int | None,
+    upload_limit: str | None,
     reserve_price: int | None,
     words: str,
     import_mnemonic: bool,
@@ -117,7 +117,7 @@ def _overrides(
     rails: dict[str, dict[str, str]],
     listen: tuple[str, ...],
     api_port: int | None,
-    upload_limit: int | None,
+    upload_limit: str | None,
     reserve_price: int | None,
     settings: tuple[str, ...],
 ) -> dict[str, dict[str, str]]:
@@ -125,7 +125,7 @@ def _overrides(
     if listen:
         result.setdefault("node", {})["listen"] = json.dumps(list(listen))
     if upload_limit is not None:
-        result.setdefault("node", {})["upload_limit"] = json.dumps(str(upload_limit))
+        result.setdefault("node", {})["upload_limit"] = json.dumps(upload_limit)
     if reserve_price is not None:
         result.setdefault("speed", {})["reserve_price"] = json.dumps(format_price(reserve_price))
     if api_port is not None:

@@ -313,7 +313,8 @@ def market(shell: Shell) -> None:
             return
         capacity, sold = found["capacity"], found["sold"]
         say(f"round     {found['round']}, rule {found['rule']}")
-        say(f"capacity  {format_size(capacity)}/s, for sale {format_size(found['for_sale'])}/s")
+        measured = ", measured" if found["measured"] else ""
+        say(f"capacity  {format_size(capacity)}/s{measured}, for sale {format_size(found['for_sale'])}/s")
         say(f"sold      {format_size(sold)}/s at {format_price(int(found['clearing']))}")
         say(f"reserve   {format_price(int(found['reserve']))}")
 

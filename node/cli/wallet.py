@@ -15,7 +15,7 @@ from rich.table import Table
 from node.cli.client import CliError
 from node.cli.context import AMOUNT, Shell, catches, password
 from node.cli.money import COMMANDS as MONEY_COMMANDS
-from node.cli.money import RAIL, YES, amount, earnings, quoted, show_transaction
+from node.cli.money import RAIL, YES, amount, earnings, quoted, reputation, show_transaction
 from wallet import keystore
 from wallet.address import Address
 from wallet.amount import format_amount, format_size
@@ -242,14 +242,16 @@ def accounts(shell: Shell) -> None:
     rows = shell.client.get("/v1/accounts")
 
     def show() -> None:
-        table = Table("who", "address", "rail", "bytes", "metered", "in cheques", "unpaid", "cashed", box=None)
+        table = Table(
+            "who", "address", "rail", "bytes", "metered", "in cheques", "netted", "unpaid", "cashed", box=None
+        )
         for r in rows:
             table.add_row(
                 "pays us" if r["role"] == "payer" else "we pay",
                 r["address"],
                 r["rail"],
                 format_size(r["bytes"]),
-                *(format_amount(int(r[key])) for key in ("metered", "cheques", "unpaid", "cashed")),
+                *(format_amount(int(r[key])) for key in ("metered", "cheques", "netted", "unpaid", "cashed")),
             )
         if rows:
             shell.console.print(table)
@@ -299,4 +301,4 @@ def _show_plan(shell: Shell, row: dict[str, Any]) -> None:
 for command in MONEY_COMMANDS:
     wallet.add_command(command)
 
-COMMANDS = (wallet, vault, accounts, earnings, settle)
+COMMANDS = (wallet, vault, accounts, earnings, reputation, settle)

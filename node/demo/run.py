@@ -1,14 +1,17 @@
-"""The demo's story: a seeder who sells, two leechers who pay, one on each rail, and one who does not pay."""
+"""The demo's story: a seeder who sells, two leechers who pay, one on each rail, and one who does not pay.
+
+First everybody gets the file. Then the seeder's line becomes too small for two, and each payer races the one who does
+not pay for a second file (`node.demo.race`). At last the seeder cashes, and all books must agree.
+"""
 
 from __future__ import annotations
 
+import base64
 import contextlib
-import hashlib
 import json
 import shutil
 import time
-import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,10 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from node.demo.books import Books
+from node.demo.chart import Watch, title
+from node.demo.files import generate, sha256
 from node.demo.processes import DemoError, Node, Process
+from node.demo.race import CAPACITY, SEED, SIZE, Lane, Race, follow
 from node.demo.rails import DemoRail
 from wallet.address import Address
 from wallet.amount import format_amount, format_price, format_size, parse_amount, parse_price
@@ -26,10 +32,6 @@ PRICE = parse_price("2000 BTT/GiB")
 BUDGET = parse_amount("20000 BTT")
 DEPOSIT = parse_amount("50000 BTT")
 RAILS = ("bttc", "tron")
-CONTENTION_SECONDS = 12
-"""The seeder's capacity is set so that all downloads together take about this long: without contention, priority would
-have nothing to decide."""
-MIN_CAPACITY = 20_000_000
 POLL = 0.1
 TIMEOUT = 1800.0
 SETTLE_TIMEOUT = 60.0
@@ -49,16 +51,40 @@ class Payer:
         return Address.parse(self.node.address)
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A file of the seeder's: where it is, what its copies must hash to, and its torrent.
+
+    `name`: what the demo calls it, also the folder of its copies: a user's file may have any name.
+    """
+
+    name: str
+    file: Path
+    sha256: str
+    size: int
+    torrent: Path
+    id: str
+
+
 @dataclass(slots=True)
 class Demo:
-    """One run in one folder."""
+    """One run in one folder. `shorts`: the rails, each with a payer of its own; `race_size` in bytes, `line`, the
+    seeder's in the races, in bytes per second."""
 
     file: Path
     folder: Path
     console: Console
+    shorts: tuple[str, ...] = RAILS
+    race_size: int = SIZE
+    line: int = CAPACITY
     processes: list[Process] = field(default_factory=list)
     rails: dict[str, DemoRail] = field(default_factory=dict)
     tracker: str = ""
+    races: list[Race] = field(default_factory=list)
+    copies: dict[str, str] = field(default_factory=dict)
+    """Node → SHA-256 of its copy of the file."""
+    faults: list[str] = field(default_factory=list)
+    """What is wrong beside the books."""
 
     def run(self) -> dict[str, Any]:
         """Returns the report; its `reconciled` says whether all is well. Raises `DemoError`."""
@@ -66,21 +92,20 @@ class Demo:
         if size == 0:
             raise DemoError(f"{self.file} is empty: there is nothing to sell")
         self._check_space(size)
+        digest = sha256(self.file)
         self.console.print(f"file       {self.file} ({format_size(size)})")
-        digest = _sha256(self.file)
         self.console.print(f"sha-256    {digest}")
         self._start_services()
-        capacity = max(MIN_CAPACITY, (1 + len(RAILS)) * size // CONTENTION_SECONDS)
-        seeder = self._node("seeder", 2, RAILS, sell=True, buy=False, upload=capacity)
-        leechers = [self._node(f"payer-{short}", 3 + i, (short,), buy=True) for i, short in enumerate(RAILS)]
-        free = self._node("free", 3 + len(RAILS), RAILS, buy=False)
+        seeder = self._node("seeder", 2, self.shorts, sell=True, buy=False)
+        leechers = [self._node(f"payer-{short}", 3 + i, (short,), buy=True) for i, short in enumerate(self.shorts)]
+        free = self._node("free", 3 + len(self.shorts), self.shorts, buy=False)
         for node in (seeder, *leechers, free):
-            node.up(self.folder)
-            self.processes.append(node.running)
-        payers = [self._deposit(node, seeder, short) for node, short in zip(leechers, RAILS, strict=True)]
-        torrent = self._seed(seeder)
-        seconds = self._race(seeder, [*leechers, free], torrent)
-        return self._reckon(digest, torrent, seeder, payers, free, seconds)
+            self._up(node)
+        payers = [self._deposit(node, seeder, short) for node, short in zip(leechers, self.shorts, strict=True)]
+        share = self._seed(seeder, "sale", self.file, digest, "--tracker", self.tracker)
+        seconds = self._sell(seeder, payers, free, share)
+        self._races(seeder, payers, free)
+        return self._reckon(share, seeder, payers, seconds)
 
     def stop(self) -> None:
         for process in reversed(self.processes):
@@ -89,7 +114,7 @@ class Demo:
     # --- setting the stage -------------------------------------------------------------------------------------------
 
     def _check_space(self, size: int) -> None:
-        needed = (2 + len(RAILS)) * size + (256 << 20)
+        needed = (2 + len(self.shorts)) * size + (512 << 20)
         free = shutil.disk_usage(self.folder).free
         if free < needed:
             raise DemoError(
@@ -98,7 +123,7 @@ class Demo:
             )
 
     def _start_services(self) -> None:
-        for short in RAILS:
+        for short in self.shorts:
             rail = DemoRail.start(short, self.folder)
             self.processes.append(rail.process)
             self.rails[short] = rail
@@ -108,6 +133,10 @@ class Demo:
         self.processes.append(tracker)
         self.tracker = tracker.ready["url"]
         self.console.print(f"tracker    {self.tracker}")
+
+    def _up(self, node: Node) -> None:
+        node.up(self.folder)
+        self.processes.append(node.running)
 
     def _node(
         self, name: str, number: int, rails: tuple[str, ...], *, sell: bool = False, buy: bool, upload: int = 0
@@ -120,6 +149,7 @@ class Demo:
             "node.local_discovery": "false",
             "node.port_mapping": "false",
             "node.utp": "false",
+            "node.pex": "false",
             "speed.sell": json.dumps(sell),
             "speed.buy": json.dumps(buy),
             "settlement.auto": "false",
@@ -145,42 +175,102 @@ class Demo:
         payer, seller = Address.parse(node.address), Address.parse(seeder.address)
         return Payer(node, rail, rail.wallet(seller), rail.deposit(payer))
 
-    def _seed(self, seeder: Node) -> str:
-        torrent = self.folder / "demo.torrent"
-        made = seeder.cli("create", str(self.file.absolute()), "-o", str(torrent), "--tracker", self.tracker)
-        seeder.cli("add", str(torrent), "--seed", "-o", str(self.file.absolute().parent))
-        return str(made["id"])
+    def _seed(self, seeder: Node, name: str, file: Path, digest: str, *options: str) -> Share:
+        torrent = self.folder / f"{name}.torrent"
+        made = seeder.cli("create", str(file.absolute()), "-o", str(torrent), *options)
+        seeder.cli("add", str(torrent), "--seed", "-o", str(file.absolute().parent))
+        return Share(name, file, digest, file.stat().st_size, torrent, str(made["id"]))
 
-    # --- the race ----------------------------------------------------------------------------------------------------
+    # --- the sale ----------------------------------------------------------------------------------------------------
 
-    def _race(self, seeder: Node, leechers: list[Node], torrent: str) -> dict[str, float]:
-        """Seconds until each leecher has the whole file."""
-        file, peer = str(self.folder / "demo.torrent"), f"127.0.0.2:{seeder.peer_port}"
+    def _sell(self, seeder: Node, payers: list[Payer], free: Node, share: Share) -> dict[str, float]:
+        """Everybody gets the file, as fast as this machine can. Seconds until each has the whole of it."""
         started = time.monotonic()
-        for node in leechers:
-            terms = (
-                () if node.name == "free" else ("--max-price", format_price(2 * PRICE), "--budget", f"{BUDGET} units")
-            )
-            node.cli("add", file, *terms, "--peer", peer)
+        nodes = {node.name: node for node in (*(payer.node for payer in payers), free)}
+        for node in nodes.values():
+            self._add(node, seeder, share, pays=node is not free)
         seconds: dict[str, float] = {}
         columns = (TextColumn("{task.description:10}"), BarColumn(), DownloadColumn(binary_units=True))
         with Progress(*columns, TransferSpeedColumn(), TextColumn("{task.fields[note]}"), console=self.console) as bars:
-            size = self.file.stat().st_size
-            tasks = {node.name: bars.add_task(node.name, total=size, note="") for node in leechers}
-            while len(seconds) < len(tasks):
-                for node in (node for node in leechers if node.name not in seconds):
+            tasks = {name: bars.add_task(name, total=share.size, note="") for name in nodes}
+            while len(seconds) < len(nodes):
+                for name in nodes.keys() - seconds.keys():
                     self._check_processes()
-                    found = _api(node, f"/v1/torrents/{torrent}")
-                    note = f"paid {format_amount(int(found['spent']))}" if node.name != "free" else "pays nothing"
-                    bars.update(tasks[node.name], completed=found["done_bytes"], note=note)
+                    found = nodes[name].call("GET", f"/v1/torrents/{share.id}")
+                    note = "pays nothing" if name == free.name else f"paid {format_amount(int(found['spent']))}"
+                    bars.update(tasks[name], completed=found["done_bytes"], note=note)
                     if found["state"] == "error":
-                        raise DemoError(f"{node.name}: {found['error']}")
+                        raise DemoError(f"{name}: {found['error']}")
                     if found["state"] == "seeding":
-                        seconds[node.name] = round(time.monotonic() - started, 3)
+                        seconds[name] = round(time.monotonic() - started, 3)
                 if time.monotonic() - started > TIMEOUT:
                     raise DemoError(f"not complete after {TIMEOUT:g} s")
                 time.sleep(POLL)
-        return seconds
+        for payer in payers:
+            self._settle(payer, share)
+        for node in nodes.values():
+            self._compare(node, share)
+        return {name: seconds[name] for name in nodes}
+
+    # --- the races ---------------------------------------------------------------------------------------------------
+
+    def _races(self, seeder: Node, payers: list[Payer], free: Node) -> None:
+        """The seeder comes back with a line that is too small for two, and each payer races the one who does not."""
+        seeder.running.stop()
+        self.processes.remove(seeder.running)
+        seeder.configure("upload_limit", str(self.line))
+        self._up(seeder)
+        file = self.folder / "race.bin"
+        generate(file, self.race_size, SEED)
+        share = self._seed(seeder, "race", file, sha256(file))
+        for payer in payers:
+            self.races.append(self._race(seeder, payer, free, share))
+
+    def _race(self, seeder: Node, payer: Payer, free: Node, share: Share) -> Race:
+        """The free peer's copy is taken away afterwards, for the next race."""
+        payer_lane, free_lane = Lane(payer.node.name, True, share.size), Lane(free.name, False, share.size)
+        race = Race(payer.rail.network, payer_lane, free_lane, share.size, self.line)
+        chain = str(payer.rail.process.ready["chain"])
+        before = _account(payer.node, seeder, chain, "payee")
+        self.console.print(f"\nrace on {race.rail}: {title(race)}")
+        for node in (payer.node, free):
+            self._add(node, seeder, share, pays=node is payer.node)
+        with Watch(self.console) as watch:
+            follow(race, (payer.node, free), share.id, watch, self._check_processes)
+        self.console.print(race.verdict)
+        self._settle(payer, share)
+        after = _account(payer.node, seeder, chain, "payee")
+        race.payer.spent = int(after["metered"]) - int(before["metered"])
+        race.payer.bought = after["bytes"] - before["bytes"]
+        for node in (payer.node, free):
+            self._compare(node, share)
+        free.call("DELETE", f"/v1/torrents/{share.id}?files=1")
+        return race
+
+    def _add(self, node: Node, seeder: Node, share: Share, *, pays: bool) -> None:
+        body: dict[str, Any] = {
+            "torrent": base64.b64encode(share.torrent.read_bytes()).decode(),
+            "save_path": str((node.home / share.name).absolute()),
+            "peers": [["127.0.0.2", seeder.peer_port]],
+        }
+        if pays:
+            body |= {"max_price": str(2 * PRICE), "budget": str(BUDGET)}
+        node.call("POST", "/v1/torrents", body)
+
+    def _settle(self, payer: Payer, share: Share) -> None:
+        """Wait for the receipt of the last cheque."""
+        deadline = time.monotonic() + SETTLE_TIMEOUT
+        while not payer.node.call("GET", f"/v1/torrents/{share.id}")["settled"]:
+            if time.monotonic() > deadline:
+                raise DemoError("the seller has not acknowledged the last cheque")
+            time.sleep(POLL)
+
+    def _compare(self, node: Node, share: Share) -> None:
+        copy = sha256(node.home / share.name / share.file.name)
+        if share.name == "sale":
+            self.copies[node.name] = copy
+        if copy != share.sha256:
+            self.faults.append(f"{node.name}: its copy of {share.file.name} differs")
 
     def _check_processes(self) -> None:
         for process in self.processes:
@@ -188,24 +278,18 @@ class Demo:
 
     # --- the reckoning -----------------------------------------------------------------------------------------------
 
-    def _reckon(
-        self, digest: str, torrent: str, seeder: Node, payers: list[Payer], free: Node, seconds: Mapping[str, float]
-    ) -> dict[str, Any]:
-        for payer in payers:
-            self._await_settled(payer.node, torrent)
+    def _reckon(self, share: Share, seeder: Node, payers: list[Payer], seconds: dict[str, float]) -> dict[str, Any]:
         settled = {row["rail"]: row for row in seeder.cli("settle")["rails"]}
-        rows = [self._row(digest, seeder, payer, settled[payer.rail.network]) for payer in payers]
-        faults = [f"{row['payer']}: {fault}" for row in rows for fault in row["faults"]]
-        copy = self._copy(free)
-        if copy != digest:
-            faults.append("the copy of free differs from the file")
+        rows = [self._row(share.sha256, seeder, payer, settled[payer.rail.network]) for payer in payers]
+        faults = [*self.faults, *(f"{row['payer']}: {fault}" for row in rows for fault in row["faults"])]
         return {
             "file": str(self.file),
-            "file_sha256": digest,
+            "file_sha256": share.sha256,
             "price_per_mib": str(PRICE),
             "rails": rows,
-            "free_copy": copy,
-            "seconds": dict(seconds),
+            "free_copy": self.copies["free"],
+            "races": [race.report() for race in self.races],
+            "seconds": seconds,
             "reconciled": not faults,
             "faults": faults,
         }
@@ -217,7 +301,7 @@ class Demo:
         owes, earns = _account(payer.node, seeder, chain, "payee"), _account(seeder, payer.node, chain, "payer")
         books = Books(
             file_sha256=digest,
-            copies={payer.node.name: self._copy(payer.node)},
+            copies={payer.node.name: self.copies[payer.node.name]},
             owed=int(owes["metered"]),
             paid=int(owes["cheques"]),
             earned=int(earns["metered"]),
@@ -243,16 +327,6 @@ class Demo:
             "faults": books.faults(),
         }
 
-    def _copy(self, node: Node) -> str:
-        return _sha256(node.home / "downloads" / self.file.name)
-
-    def _await_settled(self, payer: Node, torrent: str) -> None:
-        deadline = time.monotonic() + SETTLE_TIMEOUT
-        while not _api(payer, f"/v1/torrents/{torrent}")["settled"]:
-            if time.monotonic() > deadline:
-                raise DemoError("the seller has not acknowledged the last cheque")
-            time.sleep(POLL)
-
 
 @contextlib.contextmanager
 def stopping(demo: Demo) -> Iterator[None]:
@@ -262,24 +336,8 @@ def stopping(demo: Demo) -> Iterator[None]:
         demo.stop()
 
 
-def _api(node: Node, path: str) -> Any:
-    """The node's API without the cost of a new process: the live display polls it."""
-    url = json.loads((node.home / "api.json").read_text())["url"]
-    token = (node.home / "api-token").read_text().strip()
-    request = urllib.request.Request(  # noqa: S310 - the demo's own node on loopback
-        url + path, headers={"Authorization": f"Bearer {token}"}
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - see above
-        return json.loads(answer.read())
-
-
 def _account(node: Node, other: Node, chain: str, role: str) -> dict[str, Any]:
     nothing = {"metered": "0", "cheques": "0", "cashed": "0", "bytes": 0}
     wanted = (other.address, role, chain)
-    rows = node.cli("accounts")
+    rows = node.call("GET", "/v1/accounts")
     return next((row for row in rows if (row["address"], row["role"], row["rail"]) == wanted), nothing)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -105,7 +105,8 @@ class MemorySwarm:
             await asyncio.sleep(0 if self.step() else 0.001)
 
     def connect(self, first: MemoryEngine, second: MemoryEngine, torrent: TorrentId) -> None:
-        if any(link.owner is first and link.other and link.other.owner is second for link in self.links):
+        known = (link for link in self.links if link.owner is first and link.torrent == torrent)
+        if any(link.other and link.other.owner is second for link in known):
             return
         a = Link(first, first.new_peer(), torrent, outgoing=True)
         b = Link(second, second.new_peer(), torrent, a)

@@ -180,10 +180,10 @@ _INT_MAX = 2**31 - 1
 _SEND_BUFFER = 3 * 1024 * 1024
 
 
-def _send_buffer(upload_limit: int) -> int:
-    """Bytes that may wait for one peer. Full speed needs much; under a limit they only delay what is decided after
-    them, so they are what the whole line sends in a few ticks."""
-    return _SEND_BUFFER if upload_limit == 0 else min(_SEND_BUFFER, max(256 * 1024, upload_limit // 6))
+def _send_buffer_percent(upload_limit: int) -> int:
+    """What may wait for one peer, in hundredths of what it is sent per second. Full speed needs much. Under a limit it
+    only delays what is decided after it, and moves the `sent` mark in steps of its size: then a few ticks' worth."""
+    return 25 if upload_limit else 150
 
 
 def to_settings(settings: EngineSettings) -> list[tuple[str, bool | int | str]]:
@@ -225,8 +225,8 @@ def to_settings(settings: EngineSettings) -> list[tuple[str, bool | int | str]]:
         ("max_rejects", 4000),
         # Two seeds stay connected until the last cheque is in; the payments service hangs up afterwards.
         ("close_redundant_connections", False),
-        ("send_buffer_watermark", _send_buffer(settings.upload_limit)),
-        ("send_buffer_watermark_factor", 150),
+        ("send_buffer_watermark", _SEND_BUFFER),
+        ("send_buffer_watermark_factor", _send_buffer_percent(settings.upload_limit)),
         ("max_queued_disk_bytes", 32 * 1024 * 1024),
         # Ten writers on one file wait for its inode lock; hashing wants the second core.
         ("aio_threads", 4),

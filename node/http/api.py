@@ -15,7 +15,7 @@
 | GET  /v1/market                        | the latest round of our auction                         |
 | POST /v1/shutdown                      | stop the node                                           |
 
-What moves money is in `node.http.money`, BTFS's cheques in `node.http.btfs`.
+What moves money is in `node.http.money`, BTFS's cheques in `node.http.btfs`, whom we trust in `node.http.reputation`.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from node.daemon import Daemon
 from node.http import bill_models, models
 from node.http.btfs import BtfsApi
 from node.http.money import MoneyApi
+from node.http.reputation import ReputationApi
 from node.http.requests import answer, read_body
 from node.http.server import make_app
 from node.ports.engine import BadTorrentError, PeerStatus, TorrentId, TorrentStatus
@@ -72,6 +73,7 @@ class Api:
                 web.post("/v1/shutdown", self.shutdown),
                 *MoneyApi(self._daemon).routes(),
                 *BtfsApi(self._daemon).routes(),
+                *ReputationApi(self._daemon).routes(),
             ]
         )
         return app
@@ -201,6 +203,7 @@ class Api:
                 price=made.price,
                 paid=account.paid,
                 due=account.due,
+                netted=self._daemon.payments.netted(torrent),
                 settled=self._daemon.payments.due(torrent)[1],
                 started=record.added_at,
                 finished=record.finished_at,
@@ -233,10 +236,12 @@ class Api:
                 rule=market.settings.rule,
                 round=latest.number,
                 capacity=latest.capacity,
+                measured=market.line.measured,
                 for_sale=latest.for_sale,
                 sold=latest.sold,
                 clearing=latest.clearing,
                 reserve=market.settings.reserve,
+                round_ms=round(latest.took * 1000, 3),
             )
         )
 
@@ -270,6 +275,7 @@ class Api:
             deadline=record.deadline,
             spent=await self._daemon.store.spent_on(status.id),
             due=due,
+            netted=self._daemon.payments.netted(status.id),
             settled=settled,
         )
 

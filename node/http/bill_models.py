@@ -37,7 +37,8 @@ class BillLine(Model):
 
 
 class Bill(Model):
-    """What a torrent has cost. `amount` is what the sellers earned; `paid` of it by durable cheques, `due` not yet."""
+    """What a torrent has cost. `amount` is what the sellers earned; `paid` of it by durable cheques, `due` not yet,
+    `netted` cancels out with what its sellers owe us (since the node's start)."""
 
     id: str
     name: str
@@ -49,6 +50,7 @@ class Bill(Model):
     price: Units
     paid: Units
     due: Units
+    netted: Units
     settled: bool
     started: int
     finished: int | None

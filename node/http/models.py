@@ -155,6 +155,8 @@ class Torrent(Model):
     spent: Units
     due: Units
     """Owed for this torrent and not yet signed."""
+    netted: Units
+    """Cancels out with what its sellers owe us, since the node started: never paid."""
     settled: bool
     """Nothing is owed to any seller of this torrent that is not paid and acknowledged."""
 
@@ -191,15 +193,18 @@ class Peer(Model):
 
 class MarketRound(Model):
     """The latest round of our auction. Rates in bytes per second; `capacity` 0: there is no upload limit, so nothing is
-    scarce and nothing is auctioned."""
+    scarce and nothing is auctioned. `measured`: the capacity is what the line has shown, not a setting."""
 
     rule: str
     round: int
     capacity: int
+    measured: bool
     for_sale: int
     sold: int
     clearing: Units
     reserve: Units
+    round_ms: float
+    """What the round's decisions took, all bids to all prices and policies."""
 
 
 class Account(Model):
@@ -217,6 +222,8 @@ class Account(Model):
     acknowledged: Units
     cashed: Units
     unpaid: Units
+    netted: Units
+    """Neither in cheques nor `unpaid`: the other side owes as much."""
 
 
 class Status(Model):

@@ -293,42 +293,50 @@ class MoneyApi:
         )
 
     async def _accounts(self) -> list[models.Account]:
-        trades = self._daemon.payments.trades
+        trades, store = self._daemon.payments.trades, self._daemon.store
         rows = []
-        for issued in await self._daemon.store.all_issued():
-            book = trades.buyers.get((issued.rail, issued.payee))
-            owed = max(issued.owed, book.account.owed if book else 0)
+        all_issued, all_received = await store.all_issued(), await store.all_received()
+        payable, receivable = {}, {}
+        for issued in all_issued:
+            book = trades.buyers.get(key := (issued.rail, issued.payee))
+            payable[key] = max(issued.owed, book.account.owed if book else 0) - issued.cumulative
+        for received in all_received:
+            account = trades.sellers.get(key := (received.rail, received.payer))
+            receivable[key] = max(0, max(received.earned, account.earned if account else 0) - received.cumulative)
+        for issued in all_issued:
+            key = (issued.rail, issued.payee)
+            book = trades.buyers.get(key)
+            netted = min(payable[key], receivable.get(key, 0))
             rows.append(
                 models.Account(
                     rail=issued.rail,
                     role="payee",
                     address=issued.payee.evm,
-                    bytes=await priced_bytes(
-                        self._daemon.store, trades, (issued.rail, issued.payee), Direction.RECEIVED
-                    ),
-                    metered=owed,
+                    bytes=await priced_bytes(store, trades, key, Direction.RECEIVED),
+                    metered=issued.cumulative + payable[key],
                     cheques=issued.cumulative,
                     acknowledged=book.account.acknowledged if book else 0,
                     cashed=0,
-                    unpaid=owed - issued.cumulative,
+                    unpaid=payable[key] - netted,
+                    netted=netted,
                 )
             )
-        for received in await self._daemon.store.all_received():
-            account = trades.sellers.get((received.rail, received.payer))
-            earned = max(received.earned, account.earned if account else 0)
+        for received in all_received:
+            key = (received.rail, received.payer)
+            account = trades.sellers.get(key)
+            netted = min(payable.get(key, 0), receivable[key])
             rows.append(
                 models.Account(
                     rail=received.rail,
                     role="payer",
                     address=received.payer.evm,
-                    bytes=await priced_bytes(
-                        self._daemon.store, trades, (received.rail, received.payer), Direction.SENT
-                    ),
-                    metered=earned,
+                    bytes=await priced_bytes(store, trades, key, Direction.SENT),
+                    metered=max(received.earned, account.earned if account else 0),
                     cheques=received.cumulative,
                     acknowledged=received.cumulative,
                     cashed=received.cashed,
-                    unpaid=max(0, earned - received.cumulative),
+                    unpaid=receivable[key] - netted,
+                    netted=netted,
                 )
             )
         return rows

@@ -161,7 +161,7 @@ class Budget:
         return self._purse.spend(peer, self._used[peer])
 
     def committed(self, spent: Mapping[TorrentId, int]) -> None:
-        """A cheque over these growths is durable: the store counts them now."""
+        """These debts need nothing more: a cheque over them is durable and the store counts it, or they cancel out."""
         for torrent, amount in spent.items():
             left = self._on_the_way.get(torrent, 0) - amount
             if left > 0:
@@ -172,6 +172,11 @@ class Budget:
     def withdraw(self, peer: PeerId) -> None:
         """This connection has stopped, and costs nothing any more: others may have what it held."""
         self._purse.release(peer)
+
+    def returned(self, debts: Mapping[TorrentId, int]) -> None:
+        """What counted as `committed` is to be paid by cheque after all."""
+        for torrent, amount in debts.items():
+            self._on_the_way[torrent] = self._on_the_way.get(torrent, 0) + amount
 
     def release(self, peer: PeerId) -> None:
         """The connection is gone and nothing on it can become payable any more."""

@@ -18,6 +18,8 @@ from node.services.budget import Budget, TorrentTerms
 from node.services.carrier import RETRY_BID, Carrier
 from node.services.choosing import Choosing
 from node.services.judging import Bar, Judging
+from node.services.netting import Nets, move
+from node.services.reputation import Reputations
 from node.services.trades import AccountKey, BuyerBook, LastWord, Trade, Trades
 from node.services.vault import VaultView
 from node.speed.bidder import NoBid, Plan
@@ -25,6 +27,7 @@ from node.speed.buyer import BuyerAccount, BuyerSession, BuyerState
 from node.speed.errors import StopCode
 from node.speed.moment import Now
 from node.speed.outputs import AskReceived, IssueCheque, RaiseFloor
+from node.speed.reputation import Deed
 from node.speed.strategy import Quote, worth_renewing
 from wallet.cheque import Cheque, Rail, sign_cheque
 from wallet.errors import LimitError, WalletError
@@ -57,7 +60,9 @@ class Buying:
         aims: Aims,
         judging: Judging,
         choosing: Choosing,
+        reputations: Reputations,
         key: PrivateKey,
+        nets: Nets,
     ) -> None:
         self._rails = rails
         self._default_price = default_price
@@ -70,7 +75,10 @@ class Buying:
         self._judging = judging
         self._choosing = choosing
         self._looking = False
+        self._reputations = reputations
         self._key = key
+        self._nets = nets
+        nets.buyer = self._book
         self._touched: dict[PeerId, Trade] = {}
         self._settle_soon = False
         self._finished: set[TorrentId] = set()
@@ -103,13 +111,19 @@ class Buying:
         self._trades.verified.setdefault(torrent, set()).add(piece)
         for trade in self._trades.of_torrent(torrent):
             if trade.buyer:
-                trade.buyer.piece_passed(piece)
+                self._note(trade, Deed.DELIVERED, trade.buyer.piece_passed(piece))
                 self._touch(trade)
 
     def piece_failed(self, torrent: TorrentId, piece: int) -> None:
         for trade in self._trades.of_torrent(torrent):
             if trade.buyer and (lost := trade.buyer.piece_failed(piece)):
                 log.warning("piece %d failed: %d bytes of it came from %s", piece, lost, trade.host)
+                self._note(trade, Deed.FAILED, 1)
+
+    def _note(self, trade: Trade, deed: Deed, amount: int) -> None:
+        """Whoever we never bid to has no name for us."""
+        if trade.buyer_key is not None:
+            self._reputations.note(*trade.buyer_key, deed, amount)
 
     def finished(self, torrent: TorrentId) -> None:
         """Nothing more is wanted of it."""
@@ -201,6 +215,16 @@ class Buying:
             if trade.buyer and trade.buyer.ask:
                 self._carrier.spawn(self._bid(trade))
 
+    def netted(self, torrent: TorrentId) -> int:
+        """Units of this torrent's debts since the node started that cancel out with what its sellers owe us."""
+        return sum(book.netted.get(torrent, 0) for book in self._trades.buyers.values())
+
+    def settle_with(self, key: AccountKey) -> None:
+        """Something has changed between us and this payee."""
+        for trade in list(self._trades.open.values()):
+            if trade.buyer_key == key:
+                self._touch(trade)
+
     def torrent_removed(self, torrent: TorrentId) -> None:
         """Forget a torrent; what was received and not verified is never paid."""
         for trade in self._trades.forget_torrent(torrent):
@@ -229,26 +253,23 @@ class Buying:
             return
         now = self._carrier.now()
         outputs = buyer.settle(now)
-        self._book_growth(trade)
+        self._put_down(trade)
         self._carrier.run(trade, outputs)
+        self._nets.divide(trade.buyer_key)
         deadline = buyer.deadline()
         if deadline is not None and not trade.gone:
             asyncio.get_running_loop().call_later(max(0.0, deadline - now.mono), self._touch, trade)
 
-    def _book_growth(self, trade: Trade) -> None:
-        """What this connection owes more since the last time is for its torrent, and counts against the limits.
-
-        The session also settles when a receipt comes, so it is its own count that tells, not who called it.
-        """
-        if trade.buyer is None or trade.buyer_key is None:
+    def _put_down(self, trade: Trade) -> None:
+        """What has become payable on this connection is this torrent's debt: count it against the user's limits."""
+        buyer, key = trade.buyer, trade.buyer_key
+        if buyer is None or key is None or buyer.counted <= trade.divided:
             return
-        grown = trade.buyer.counted - trade.booked
-        if grown:
-            trade.booked += grown
-            book = self._trades.buyers[trade.buyer_key]
-            book.pending[trade.torrent] = book.pending.get(trade.torrent, 0) + grown
-            if self._budget.spent(trade.peer, trade.torrent, grown) and not trade.gone:
-                self._carrier.spawn(self._bid(trade))
+        grown, trade.divided = buyer.counted - trade.divided, buyer.counted
+        pending = self._trades.buyers[key].pending
+        pending[trade.torrent] = pending.get(trade.torrent, 0) + grown
+        if self._budget.spent(trade.peer, trade.torrent, grown) and not trade.gone:
+            self._carrier.spawn(self._bid(trade))
 
     # --- bids --------------------------------------------------------------------------------------------------------
 
@@ -261,6 +282,7 @@ class Buying:
             return
         key = (buyer.rail.id, buyer.ask.payee)
         book = await self._book(key)
+        await self._nets.prepare(key)
         if trade.torrent in self._finished and buyer.account is None and book.account.due == 0:
             return
         plan, part = await self._plan(trade, buyer, buyer.ask.reserve, buyer.rail.id)
@@ -296,6 +318,7 @@ class Buying:
             sign=self._key.sign_digest,
         )
         self._carrier.run(trade, outputs)
+        await self._nets.join(trade)
 
     async def _plan(self, trade: Trade, buyer: BuyerSession, reserve: int, rail: str) -> tuple[Plan | NoBid, int]:
         """What this seller may cost, or why nothing; and its part of the wanted rate in thousandths."""
@@ -342,10 +365,14 @@ class Buying:
 
     def _issue_soon(self, trade: Trade, order: IssueCheque) -> None:
         spent: dict[TorrentId, int] = {}
-        self._book_growth(trade)
+        self._put_down(trade)  # a receipt may have settled without us
         if trade.buyer_key is not None:
             book = self._trades.buyers[trade.buyer_key]
-            spent, book.pending = book.pending, spent
+            # What had been set off against a debt that the payee has paid, or does not acknowledge, is paid after all.
+            left = order.amount - sum(book.pending.values())
+            if left > 0:
+                self._budget.returned(move(book.netted, book.pending, left))
+            move(book.pending, spent, order.amount)
         self._carrier.spawn(self._issue(trade, order, spent))
 
     async def _issue(self, trade: Trade, order: IssueCheque, spent: dict[TorrentId, int]) -> None:
@@ -366,7 +393,7 @@ class Buying:
             payer=self._key.address,
             payee=key[1],
             cumulative=order.cumulative,
-            owed=order.cumulative,
+            owed=max(order.cumulative, book.account.owed),
             signature=signed.signature,
             updated_at=wall,
         )

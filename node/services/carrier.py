@@ -18,6 +18,7 @@ from node.ports.clock import Clock
 from node.ports.engine import Engine, UploadPolicy
 from node.ports.store import StoreError
 from node.services.trades import LastWord, Trade
+from node.speed.buyer import BuyerState
 from node.speed.errors import StopCode
 from node.speed.messages import encode_message
 from node.speed.moment import Now
@@ -101,7 +102,9 @@ class Carrier:
         trade.last_word = LastWord(notice.code, notice.text, notice.by_peer)
         log.info("peer %s (%s): %s", trade.host, "says" if notice.by_peer else "told", notice.text)
         now = self._clock.now()
-        if trade.buyer and not notice.by_peer and trade.stopped_at is None:
+        # What we refuse to sell to a peer does not end what we buy from it.
+        stopped = trade.buyer is not None and trade.buyer.state is BuyerState.STOPPED
+        if stopped and not notice.by_peer and trade.stopped_at is None:
             trade.stopped_at = now
         if notice.by_peer and notice.code in TEMPORARY:
             trade.retry_bid_at = now + RETRY_BID

@@ -17,7 +17,6 @@ from node.services.judging import Barred
 from node.services.trades import Trade, Trades
 from node.speed.buyer import BuyerState
 from node.speed.preference import LEAST_SHARE, Candidate, Share, divide, rarity
-from node.speed.reputation import NEUTRAL
 from wallet.address import Address
 from wallet.amount import cost
 
@@ -33,11 +32,6 @@ class Usefulness(Protocol):
     def __call__(self, payee: Address, rail: str) -> int: ...
 
 
-def stranger(payee: Address, rail: str) -> int:
-    """The score of everybody, where no experience is kept."""
-    return NEUTRAL
-
-
 @dataclass(slots=True)
 class _Wait:
     """Since when a connection serves at no price, and whether that was long enough to be called idle."""
@@ -49,9 +43,7 @@ class _Wait:
 class Choosing:
     """One per node."""
 
-    def __init__(
-        self, engine: Engine, clock: Clock, trades: Trades, barred: Barred, usefulness: Usefulness = stranger
-    ) -> None:
+    def __init__(self, engine: Engine, clock: Clock, trades: Trades, barred: Barred, usefulness: Usefulness) -> None:
         self._engine = engine
         self._clock = clock
         self._trades = trades

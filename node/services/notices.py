@@ -86,6 +86,7 @@ class Watcher:
         """Read what is new. Raises `ChainError`, `StoreError`; then the next look goes on where this one ended."""
         head = await self._chain.head()
         if head == self._head:
+            self._vault.followed(self._rail)
             return
         final = await self._chain.final()
         if self._cursor is None:
@@ -103,6 +104,7 @@ class Watcher:
         gone_or_new, self._provisional = logs ^ self._provisional, logs
         self._head = head
         await self._tell(gone_or_new)
+        self._vault.followed(self._rail)
 
     async def _find_cursor(self, final: Block) -> ChainCursor:
         """The stored one, where the chain still has its block; else one so far back that nothing recent is missed."""

@@ -36,20 +36,23 @@ from node.services.aims import Aims
 from node.services.budget import Budget, TorrentTerms
 from node.services.buying import Buying
 from node.services.carrier import Carrier
-from node.services.choosing import Choosing, Usefulness, stranger
+from node.services.choosing import Choosing
 from node.services.history import keep
 from node.services.judging import Judging
+from node.services.netting import Nets
+from node.services.reputation import Reputations
 from node.services.selling import Selling
-from node.services.trades import Trade, Trades
+from node.services.trades import AccountKey, Trade, Trades
 from node.services.vault import VaultView
 from node.speed.credit import CreditPolicy
 from node.speed.errors import Action, MessageError, RemoteFaultError
-from node.speed.messages import Hello, decode_message
+from node.speed.messages import Hello, Net, decode_message
 from node.speed.moment import Now
 from node.speed.seller import SellerTerms
 from wallet.address import Address
 from wallet.cheque import Rail
 from wallet.keys import PrivateKey
+from wallet.solvency import Standing
 
 log = logging.getLogger(__name__)
 
@@ -82,16 +85,16 @@ class Payments:
         store: Store,
         vault: VaultView,
         budget: Budget,
+        reputations: Reputations,
         key: PrivateKey,
         clock: Clock,
         nonce: Callable[[int], bytes],
-        usefulness: Usefulness = stranger,
     ) -> None:
-        """`usefulness`: what experience says of a seller."""
         self.settings = settings
         self.trades = Trades()
         self._store = store
         self._budget = budget
+        self._reputations = reputations
         self._own = key.address
         self.carrier = Carrier(engine, clock)
         """For whoever decides on service beside the sessions: the market."""
@@ -102,9 +105,27 @@ class Payments:
             credit=settings.credit,
             stall_timeout=settings.stall_timeout,
         )
-        self._selling = Selling(terms, carrier=self.carrier, trades=self.trades, store=store, vault=vault, nonce=nonce)
+        self._nets = Nets(
+            carrier=self.carrier,
+            trades=self.trades,
+            store=store,
+            budget=budget,
+            own=key.address,
+            reserve=settings.reserve,
+        )
+        self._nets.changed = self._net_changed
+        self._selling = Selling(
+            terms,
+            carrier=self.carrier,
+            trades=self.trades,
+            store=store,
+            vault=vault,
+            reputations=reputations,
+            nonce=nonce,
+            nets=self._nets,
+        )
         judging = Judging(engine, clock, self.trades, download_limit=settings.download_limit)
-        self.barred = judging.barred
+        self.undelivered = judging.barred
         """Payees that get no bid, and why."""
         self._buying = Buying(
             settings.rails,
@@ -115,9 +136,13 @@ class Payments:
             vault=vault,
             budget=budget,
             judging=judging,
-            choosing=Choosing(engine, clock, self.trades, judging.barred, usefulness),
+            choosing=Choosing(
+                engine, clock, self.trades, judging.barred, lambda payee, rail: reputations.score(rail, payee)
+            ),
             aims=Aims(engine, clock, strategy=settings.strategy),
+            reputations=reputations,
             key=key,
+            nets=self._nets,
         )
 
     @property
@@ -127,13 +152,21 @@ class Payments:
     def now(self) -> Now:
         return self.carrier.now()
 
-    def coverage_changed(self, rail: str, payer: Address, coverage: int, paid_out: int) -> None:
+    def coverage_changed(self, rail: str, payer: Address, standing: Standing) -> None:
         """News from the chain about a payer who may owe us."""
-        self._selling.coverage_changed(rail, payer, coverage, paid_out)
+        self._selling.coverage_changed(rail, payer, standing)
+
+    def barred(self, rail: str, payer: Address) -> None:
+        """A cheque of this payer has bounced."""
+        self._selling.barred(rail, payer)
 
     def due(self, torrent: TorrentId) -> tuple[int, bool]:
         """(units owed for this torrent and not signed yet, whether all its sellers are paid and have said so)."""
         return self._buying.due(torrent)
+
+    def netted(self, torrent: TorrentId) -> int:
+        """Units of this torrent's debts since the node started that cancel out with what its sellers owe us."""
+        return self._buying.netted(torrent)
 
     def set_terms(self, torrent: TorrentId, terms: TorrentTerms) -> None:
         """The user's limits for a torrent, now and for bids to come."""
@@ -162,6 +195,7 @@ class Payments:
                 self.carrier.run(trade, trade.seller.timer(now))
             self._buying.timer(trade, now)
         self._buying.tick()
+        self._selling.tick()
 
     def handle(self, event: EngineEvent) -> None:
         """One engine event, in order."""
@@ -227,12 +261,12 @@ class Payments:
         trade.gone = True
         if trade.seller:
             trade.seller.closed(sent)
+        self._nets.leave(trade)
         self._buying.gone(trade)
         self.trades.close(trade.peer)
         if trade.buyer is None or trade.buyer.idle:
             self._budget.release(trade.peer)
-        if trade.seller_key:
-            self._selling.refresh(trade.seller_key)
+        self._selling.gone(trade)
         self.carrier.spawn(self._keep(trade))
 
     def _release_idle(self, torrent: TorrentId) -> None:
@@ -245,29 +279,43 @@ class Payments:
     async def _keep(self, trade: Trade) -> None:
         await keep(self._store, self.trades, trade, self._own, self.now().wall)
 
+    def _net_changed(self, key: AccountKey) -> None:
+        """Pledges have come or gone: the peer may take more or less, and more or less is to be paid to it."""
+        self._selling.refresh(key)
+        self._buying.settle_with(key)
+
     # --- messages ----------------------------------------------------------------------------------------------------
 
     def _message(self, trade: Trade, payload: bytes) -> None:
         try:
             message = decode_message(payload)
         except MessageError as error:
-            for session in (trade.seller, trade.buyer):
+            for session, who in ((trade.seller, trade.seller_key), (trade.buyer, trade.buyer_key)):
                 if session is not None:
                     self.carrier.run(trade, session.fault(error))
+                    self._remember(who, error)
             self._punish(trade, error)
             return
         if message is None:
             return
         now = self.now()
-        for session in (trade.seller, trade.buyer):
+        for session, who in ((trade.seller, trade.seller_key), (trade.buyer, trade.buyer_key)):
             if session is None:
                 continue
             try:
                 self.carrier.run(trade, session.message(message, now))
+                if isinstance(message, Net) and session is trade.buyer:
+                    self._nets.received(trade, message)
             except RemoteFaultError as fault:
                 self.carrier.run(trade, session.fault(fault))
+                self._remember(who, fault)
                 self._punish(trade, fault)
                 return
+
+    def _remember(self, who: AccountKey | None, fault: RemoteFaultError) -> None:
+        """Whoever has given no name yet leaves no trace."""
+        if who is not None:
+            self._reputations.fault(*who, fault)
 
     def _punish(self, trade: Trade, fault: RemoteFaultError) -> None:
         if fault.action in (Action.DISCONNECT, Action.BAN):

@@ -101,6 +101,8 @@ class Settlement:
         self._cashing = asyncio.Lock()
         self.also_book: list[Callable[[Intent, Receipt], Awaitable[object]]] = []
         """Who else books a final transaction of ours; may be told of one again after a crash."""
+        self.on_booked: list[Callable[[], Awaitable[object]]] = []
+        """Who wants to look at the books when payouts may be new in them."""
         self._rounds = Rounds(f"settlement on {chain.rail.id}", self.step, wait or at_most(CHECK_EVERY))
         self._paused_until = 0
 
@@ -149,6 +151,11 @@ class Settlement:
         for book in self.also_book:
             await book(intent, receipt)
         await self._booking.ours(intent, receipt, self._wall())
+        await self._booked()
+
+    async def _booked(self) -> None:
+        for look in self.on_booked:
+            await look()
 
     def _pause(self) -> None:
         self._paused_until = self._wall() + PAUSE_AFTER_FAILURE
@@ -325,6 +332,7 @@ class Settlement:
         """A final transaction has cashed cheques for us: book it, unless it is ours and booked by what sent it."""
         if not await self._store.sent_by_us(self._chain.rail.id, transaction):
             await self._booking.theirs(transaction, block, events, self._wall())
+            await self._booked()
 
 
 def _groups(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

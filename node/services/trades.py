@@ -47,11 +47,11 @@ class Trade:
     gone: bool = False
     retry_bid_at: float | None = None
     stopped_at: float | None = None
-    booked: int = 0
-    """Units of what we owe on this connection that are in its book, by torrent, and in the budget."""
     recorded_sent: tuple[int, int] = (0, 0)
     recorded_received: tuple[int, int] = (0, 0)
     """Priced bytes and amount that are in the transfers table already."""
+    divided: int = 0
+    """Units payable on this connection that `BuyerBook` has put down to its torrent."""
 
     @classmethod
     def of(cls, hello: PeerHello, wall: int) -> Trade:
@@ -60,10 +60,15 @@ class Trade:
 
 @dataclass(slots=True)
 class BuyerBook:
-    """A payee's account, and which torrents its unissued debt is for."""
+    """A payee's account, and which torrents its debt without a cheque is for.
+
+    `pending`: to be paid. `netted`: cancels out with what the payee owes us. Debts older than this process are in
+    neither.
+    """
 
     account: BuyerAccount
     pending: dict[TorrentId, int] = field(default_factory=dict)
+    netted: dict[TorrentId, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -2,11 +2,17 @@
 
 The chain may be slow or away, and the hot path never waits for it. `VaultView` keeps the last answers, refreshes them
 on its own, and says honestly when it does not know.
+
+What a payer's deposit is worth to us decides `wallet.solvency`, from figures that the vault's own answers contain: its
+balance, everything locked, what is under notice, and what a cheque to us could draw, which tells our lock from others'.
+An answer stays good as long as the vault's events are followed and name the payer no more (`followed`); a payer whose
+cheque bounced is remembered by the books, and by whoever keeps reputations (`bounces`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -14,21 +20,25 @@ from dataclasses import dataclass
 from node.ports.store import Store
 from wallet.address import Address
 from wallet.chains.base import ChainAdapter, ChainError
+from wallet.solvency import Funds, Standing
 
 log = logging.getLogger(__name__)
 
 MAX_AGE = 30.0
-"""Seconds for which a payer's coverage is taken from memory."""
+"""Seconds for which a payer's standing is taken from memory after the chain was asked, or its events were read."""
 STALE_AGE = 600.0
 """Seconds for which an old answer still serves while the chain is away: withdrawals need a day's notice."""
 MAX_PAYERS = 10_000
 
 
 @dataclass(slots=True)
-class _Coverage:
-    available: int
-    paid_out: int
+class _Known:
+    """The answer to question `number`. `at`: when it was asked; `changed`: events have named the payer since."""
+
+    standing: Standing
+    number: int
     at: float
+    changed: bool = False
 
 
 class VaultView:
@@ -42,18 +52,23 @@ class VaultView:
         store: Store,
         own: Address,
         now: Callable[[], float],
-        on_change: Callable[[str, Address, int, int], None] = lambda *_: None,
+        on_change: Callable[[str, Address, Standing], None] = lambda *_: None,
+        bounces: Callable[[str, Address], int] = lambda *_: 0,
     ) -> None:
+        """`bounces`: how many cheques of a payer bounced, as far as anybody but the store remembers."""
         self._chains = chains
         self._store = store
         self._own = own
         self._now = now
-        self._payers: dict[tuple[str, Address], _Coverage] = {}
+        self._payers: dict[tuple[str, Address], _Known] = {}
+        self._questions = itertools.count()
+        self._followed: dict[str, float] = {}
         self._funds: dict[str, int] = {}
         self._issued_since: dict[str, int] = {}
         self._refreshing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self.on_change = on_change
+        self.bounces = bounces
         self._faults = dict.fromkeys(chains, "the chain has not been asked yet")
 
     @property
@@ -76,19 +91,24 @@ class VaultView:
         if rail in self._funds:
             self._funds[rail] = max(0, self._funds[rail] - amount)
 
-    async def coverage(self, rail: str, payer: Address) -> tuple[int, int]:
-        """(what a new cheque of `payer` to us could draw, what it has drawn). Raises `ChainError`."""
+    async def standing(self, rail: str, payer: Address) -> Standing:
+        """What `payer`'s cheques to us are worth. Raises `ChainError`."""
         known = self._payers.get((rail, payer))
         now = self._now()
-        if known is not None and now - known.at < MAX_AGE:
-            return known.available, known.paid_out
+        if known is not None and not known.changed:
+            vouched = max(known.at, self._followed.get(rail, known.at))
+            if now - vouched < MAX_AGE:
+                return known.standing
         try:
-            fresh = await self._ask(rail, payer)
+            return await self._ask(rail, payer)
         except ChainError:
             if known is not None and now - known.at < STALE_AGE:
-                return known.available, known.paid_out
+                return known.standing
             raise
-        return fresh.available, fresh.paid_out
+
+    def followed(self, rail: str) -> None:
+        """All events of this rail up to now were read, and `look_again` told of them."""
+        self._followed[rail] = self._now()
 
     def refresh_soon(self) -> None:
         """After a transaction of our own: look again without making anybody wait."""
@@ -110,15 +130,14 @@ class VaultView:
     async def _refresh_rail(self, rail: str, payers: Collection[Address]) -> None:
         known = [payer for payer in payers if (rail, payer) in self._payers]
         for payer in known:
-            self._payers[rail, payer].at = min(self._payers[rail, payer].at, self._now() - MAX_AGE)
+            self._payers[rail, payer].changed = True
         if not known and self._own not in payers:
             return
         try:
             if self._own in payers:
                 await self._refresh_own(rail, self._chains[rail])
             for payer in known:
-                fresh = await self._ask(rail, payer)
-                self.on_change(rail, payer, fresh.available, fresh.paid_out)
+                self.on_change(rail, payer, await self._ask(rail, payer))
         except ChainError as error:
             if self._faults.get(rail) != str(error):
                 log.warning("%s: %s", rail, error)
@@ -137,12 +156,35 @@ class VaultView:
         state = await chain.payer_state(self._own)
         self._funds[rail] = max(0, state.balance - claimed - self._issued_since[rail])
 
-    async def _ask(self, rail: str, payer: Address) -> _Coverage:
+    async def _ask(self, rail: str, payer: Address) -> Standing:
+        number, asked_at = next(self._questions), self._now()
         chain = self._chains[rail]
-        available = await chain.available(payer, self._own)
+        # Drawn first, for the same reason. What happens between the other two answers can only make the sum of what is
+        # free and what is locked for us smaller than it is.
         paid_out = await chain.paid_out(payer, self._own)
-        coverage = _Coverage(available, paid_out, self._now())
-        if len(self._payers) >= MAX_PAYERS and (rail, payer) not in self._payers:
+        state = await chain.payer_state(payer)
+        available = await chain.available(payer, self._own)
+        free = min(max(0, state.balance - state.locked), available)
+        for_us = min(state.locked, available - free)
+        held = await self._store.received(rail, payer, self._own)
+        remembered = self.bounces(rail, payer)
+        unpaid = 0
+        if held is not None and held.bounced_at is not None:
+            remembered = max(1, remembered)
+            unpaid = min(held.bounced, max(0, held.cumulative - paid_out))
+        funds = Funds(
+            balance=free + state.locked,
+            locked_for_us=for_us,
+            locked_for_others=state.locked - for_us,
+            notice=state.notice,
+            bounces=remembered,
+            unpaid_bounce=unpaid,
+        )
+        standing = Standing(funds, paid_out, chain.rail.token)
+        known = self._payers.get((rail, payer))
+        if known is not None and known.number > number:  # a later question was answered sooner
+            return known.standing
+        if known is None and len(self._payers) >= MAX_PAYERS:
             self._payers.pop(next(iter(self._payers)))
-        self._payers[rail, payer] = coverage
-        return coverage
+        self._payers[rail, payer] = _Known(standing, number, asked_at)
+        return standing

@@ -32,9 +32,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from types import MappingProxyType
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
+
+from node.speed.lag import OWED_DIVISOR
 
 K = TypeVar("K", bound=Hashable)
 
@@ -42,8 +43,9 @@ MILLI, PPM, PPB = 10**3, 10**6, 10**9
 
 MAX_WEIGHT = 255
 """libtorrent's largest peer-class priority."""
-TOP_WEIGHT = 240
-"""Largest weight of a new scale: room for the largest share to grow before all weights must be told again."""
+TOP_WEIGHT = 208
+"""Largest weight of a new scale: room for the largest share to grow, and for what it is owed, before all weights must
+be told again."""
 LOW_WEIGHT = 64
 """When the largest weight falls below this, rounding has become too coarse and the scale is sought again."""
 TOLERANCE = PPM // 128
@@ -90,7 +92,7 @@ class Peer(Generic[K]):
 
     `wanted`: the rate it bid for, 0 = as much as it can get. `usable`: what it has shown to be able to take (`Usage`),
     None = everything, as far as we know. `active`: it is unchoked and interested, so it takes part in the division.
-    `trim`: by how much its weight is corrected, in thousandths (`Trim`).
+    `owed`: bytes per second its weight is to be for above its rate, or below it (`node.speed.lag`).
     """
 
     key: K
@@ -98,7 +100,7 @@ class Peer(Generic[K]):
     wanted: int = 0
     usable: int | None = None
     active: bool = True
-    trim: int = MILLI
+    owed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ class Allocator(Generic[K]):
 
     def __init__(self) -> None:
         self._told: dict[K, Policy] = {}
-        self._scale: Fraction | None = None
+        self._scale: _Scale | None = None
 
     def update(self, capacity: int, peers: Sequence[Peer[K]]) -> Allocation[K]:
         """Divide `capacity` among `peers` (all connected ones; who is missing is gone).
@@ -124,32 +126,36 @@ class Allocator(Generic[K]):
         if len({peer.key for peer in peers}) != len(peers):
             raise ValueError("an allocation takes each peer once")
         targets, free_level = divide(capacity, peers)
-        shares = {
-            peer.key: (peer.granted or free_level) * peer.trim * (PPB // MILLI) // max(1, capacity) for peer in peers
-        }
         if any(peer.granted for peer in peers):
-            policies = self._policies(peers, shares)
+            policies = self._policies(peers, capacity, free_level)
         else:
             # Nobody pays: the engine is left to itself, so that an ordinary swarm stays ordinary.
             self._scale = None
             policies = {peer.key: Policy() for peer in peers}
-        changes = {key: policy for key, policy in policies.items() if policy != self._told.get(key, Policy())}
+        ordinary = Policy()
+        changes = {
+            key: policy
+            for key, policy in policies.items()
+            if (told := self._told.get(key, ordinary)) is not policy and told != policy
+        }
         self._told = policies
         return Allocation(MappingProxyType(targets), MappingProxyType(changes))
 
-    def _policies(self, peers: Sequence[Peer[K]], shares: Mapping[K, int]) -> dict[K, Policy]:
-        self._scale = scale = _choose_scale(self._scale, shares.values())
+    def _policies(self, peers: Sequence[Peer[K]], capacity: int, free_level: int) -> dict[K, Policy]:
+        # What peers are owed moves a little each round: it moves single weights, but not the scale of all of them.
+        shares = [(peer.granted or free_level) * PPB // max(1, capacity) for peer in peers]
+        self._scale = scale = _choose_scale(self._scale, shares)
         policies = {}
         for peer in peers:
-            share, told = shares[peer.key], self._told.get(peer.key)
+            share, told = _claim(peer, free_level) * PPB // max(1, capacity), self._told.get(peer.key)
             weight = _weight(share, scale)
             if told is not None and _error(told.priority, share, scale) <= TOLERANCE:
                 weight = told.priority
-            if peer.granted:
-                limit = peer.wanted + -(-peer.wanted // OVERHEAD_DIVISOR)
-                policies[peer.key] = Policy(weight, limit, reserved=True)
-            else:
-                policies[peer.key] = Policy(weight)
+            limit = peer.wanted + -(-peer.wanted // OVERHEAD_DIVISOR) if peer.granted else 0
+            reserved = peer.granted > 0
+            if told is None or (told.priority, told.limit, told.reserved) != (weight, limit, reserved):
+                told = Policy(weight, limit, reserved)
+            policies[peer.key] = told
         return policies
 
 
@@ -170,9 +176,10 @@ def divide(capacity: int, peers: Sequence[Peer[K]]) -> tuple[dict[K, int], int]:
     targets |= {peer.key: part for peer, part in zip(free, parts, strict=True)}
     hungry = [part for peer, part in zip(free, parts, strict=True) if part < _most(peer, capacity)]
     level = max(hungry, default=left // max(1, len(free)))
-    room = [(peer.granted, _most(peer, capacity) - targets[peer.key]) for peer in buyers]
-    for peer, part in zip(buyers, water_fill(left - sum(parts), room), strict=True):
-        targets[peer.key] += part
+    if rest := left - sum(parts):
+        room = [(peer.granted, _most(peer, capacity) - targets[peer.key]) for peer in buyers]
+        for peer, part in zip(buyers, water_fill(rest, room), strict=True):
+            targets[peer.key] += part
     return targets, level
 
 
@@ -183,11 +190,18 @@ def water_fill(total: int, claims: Sequence[tuple[int, int]]) -> list[int]:
     """
     parts = [0] * len(claims)
     left, weights = total, sum(weight for weight, _ in claims)
-    for index in sorted(range(len(claims)), key=lambda index: Fraction(claims[index][1], claims[index][0])):
+    for index in sorted(range(len(claims)), key=lambda index: claims[index][1] * PPB // claims[index][0]):
         weight, bound = claims[index]
         parts[index] = min(bound, left * weight // weights)
         left, weights = left - parts[index], weights - weight
     return parts
+
+
+def _claim(peer: Peer[K], free_level: int) -> int:
+    """The rate its weight is for: what it was granted or a free peer's, and what it is owed."""
+    rate = peer.granted or free_level
+    most = rate // OWED_DIVISOR
+    return rate + max(-most, min(most, peer.owed))
 
 
 def _most(peer: Peer[K], capacity: int) -> int:
@@ -198,60 +212,51 @@ def _most(peer: Peer[K], capacity: int) -> int:
 # --- weights --------------------------------------------------------------------------------------------------------
 
 
-def _weight(share: int, scale: Fraction) -> int:
-    """The weight nearest to `share` x `scale`, within libtorrent's range."""
-    exact = (2 * share * scale.numerator + scale.denominator) // (2 * scale.denominator)
+class _Scale(NamedTuple):
+    """Weights per share, as a ratio: `weight` stands for `share`."""
+
+    weight: int
+    share: int
+
+
+def _weight(share: int, scale: _Scale) -> int:
+    """The weight nearest to `share` on the scale, within libtorrent's range."""
+    exact = (2 * share * scale.weight + scale.share) // (2 * scale.share)
     return min(MAX_WEIGHT, max(1, exact))
 
 
-def _error(weight: int, share: int, scale: Fraction) -> int:
-    """By how much `weight` misses `share` x `scale`, in parts per million of it."""
-    exact = max(1, share) * scale.numerator
-    return abs(weight * scale.denominator - exact) * PPM // exact
+def _error(weight: int, share: int, scale: _Scale) -> int:
+    """By how much `weight` misses `share` on the scale, in parts per million of it."""
+    exact = max(1, share) * scale.weight
+    return abs(weight * scale.share - exact) * PPM // exact
 
 
-def _worst(shares: Sequence[int], scale: Fraction) -> int:
-    return max(_error(_weight(share, scale), share, scale) for share in shares)
+def _worst(shares: Sequence[int], scale: _Scale, enough: int) -> int:
+    """The largest error of these shares' weights, or any of them that is `enough` already."""
+    worst = 0
+    for share in shares:
+        worst = max(worst, _error(_weight(share, scale), share, scale))
+        if worst >= enough:
+            break
+    return worst
 
 
-def _choose_scale(old: Fraction | None, shares: Iterable[int]) -> Fraction:
-    """Weights per share: the old scale while it serves, else the one with the least relative error."""
+def _choose_scale(old: _Scale | None, shares: Iterable[int]) -> _Scale:
+    """The old scale while it serves, else the one with the least relative error."""
     distinct = sorted({max(1, share) for share in shares})
     coarse, largest = distinct[:COARSEST], distinct[-1]
-    worst = None
-    if old is not None and LOW_WEIGHT <= largest * old <= MAX_WEIGHT:
-        worst = _worst(coarse, old)
-        if worst <= TOLERANCE:
+    kept = None
+    if old is not None and LOW_WEIGHT * old.share <= largest * old.weight <= MAX_WEIGHT * old.share:
+        kept = _worst(coarse, old, PPM)
+        if kept <= TOLERANCE:
             return old
-    candidates = (Fraction(top, largest) for top in range(TOP_WEIGHT, TOP_WEIGHT // 2, -1))
-    error, best = min(((_worst(coarse, scale), scale) for scale in candidates), key=lambda found: found[0])
+    best, least = _Scale(TOP_WEIGHT, largest), PPM
+    for top in range(TOP_WEIGHT, TOP_WEIGHT // 2, -1):
+        scale = _Scale(top, largest)
+        if (error := _worst(coarse, scale, least)) < least:
+            best, least = scale, error
     # A new scale is a call for every peer: it has to be clearly better.
-    return old if old is not None and worst is not None and worst <= error + TOLERANCE else best
-
-
-class Trim:
-    """Closes the loop: a peer that gets less than its target although everything is given away gets a larger weight.
-
-    Weights are shares only among peers that wait for quota. A fast peer is at times between two requests when quota is
-    handed out, so the largest shares come out some percent short. The correction follows the mean error slowly: one
-    round's rate is noisy by a few percent itself.
-    """
-
-    GAIN = 8
-    """A round corrects by this part of its error."""
-    LEAST, MOST = 900, 1250
-
-    def __init__(self) -> None:
-        self.permille = MILLI
-
-    def observe(self, target: int, rate: int, *, contended: bool) -> int:
-        """One round: it should have got `target` and took `rate`, while all of the capacity was taken or was not."""
-        if contended and target > 0:
-            error = max(-MILLI, min(MILLI, (target - rate) * MILLI // target))
-            self.permille = max(self.LEAST, min(self.MOST, self.permille + int(error / self.GAIN)))
-        elif not contended:
-            self.permille += int((MILLI - self.permille) / self.GAIN)
-        return self.permille
+    return old if old is not None and kept is not None and kept <= least + TOLERANCE else best
 
 
 # --- what peers take ------------------------------------------------------------------------------------------------
@@ -271,6 +276,10 @@ class Usage:
     def __init__(self) -> None:
         self.usable: int | None = None
         self._short = 0
+
+    def keen(self, target: int) -> bool:
+        """It has a target, and has not shown to be unable to take more."""
+        return target > 0 and (self.usable is None or target < self.usable)
 
     def observe(self, target: int, rate: int, capacity: int) -> int | None:
         """One round: it should have got `target` of `capacity` and took `rate`. Returns `usable` (None = no bound)."""

@@ -35,7 +35,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from types import MappingProxyType
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 
@@ -90,8 +90,7 @@ class Outcome(Generic[K]):
         return sum(award.rate for award in self.awards.values())
 
 
-@dataclass(frozen=True, slots=True)
-class _Lot:
+class _Lot(NamedTuple):
     """An admitted offer: its place among the offers, its price, and its demand (above 0)."""
 
     place: int

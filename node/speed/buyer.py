@@ -7,6 +7,9 @@ have passed their hash. It pays late rather than early, but never so late that t
 * earlier, when half of the credit is in use and an eighth of it is payable; at three quarters without the pause,
 * for everything payable at the end of the download, or when the connection opens with old debts.
 
+Where the payee owes us too (`Mutual`), only the difference is paid: before a cheque is signed, both sides may pledge to
+leave the rest unpaid.
+
 Cheques are cumulative per payee. `owed` is what we acknowledge, `issued` what we have signed; both only grow. Nothing
 is ever signed above a bid's price or a connection's ceiling: that is the user's own limit, and it holds whatever the
 other side says.
@@ -18,16 +21,18 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol
 
 from node.speed.errors import Action, RemoteFaultError, StopCode
-from node.speed.messages import Ask, Bid, ChequeMessage, Clear, Message, Receipt, Stop
+from node.speed.messages import Ask, Bid, ChequeMessage, Clear, Message, Net, Receipt, Stop
 from node.speed.meter import Meter, Verifier
 from node.speed.moment import Now
-from node.speed.outputs import AskReceived, IssueCheque, Notice, Output, RaiseFloor, Send
+from node.speed.outputs import AskReceived, IssueCheque, MakePledge, Notice, Output, RaiseFloor, Send
 from wallet.address import Address
 from wallet.amount import MIB, cost
 from wallet.cheque import Cheque, Rail, SignedCheque, bid_digest, verify_cheque
 from wallet.errors import BadSignatureError
+from wallet.netting import Turn
 
 MIN_INTERVAL = 0.1
 """Seconds between two cheques to one payee, unless credit runs short."""
@@ -39,6 +44,20 @@ MAX_BIDS = 64
 
 MIN_QUANTUM = 16 * 1024
 MAX_QUANTUM = 64 * MIB
+
+
+class Netter(Protocol):
+    """What the payee owes us on the same rail (`node.speed.netting.Mutual`)."""
+
+    @property
+    def cancelled(self) -> int:
+        """Units of our debt, and as much of the payee's, that both sides have agreed to leave unpaid."""
+
+    def turn(self, now: Now) -> Turn:
+        """What to do about what is due: pledge, sign, or wait."""
+
+    def again_at(self, ready_at: float) -> float | None:
+        """When to ask again, if nothing else happens; `ready_at`: when a cheque may be due again."""
 
 
 @dataclass(slots=True)
@@ -57,6 +76,9 @@ class BuyerAccount:
     unproven: bool = False
     """A restored database may have forgotten cheques to this payee: its first receipt tells."""
     issuing: bool = False
+    signing: int = 0
+    """The cheque on its way into the store while `issuing`, cumulative."""
+    netter: Netter | None = None
     last_issued_at: float = float("-inf")
 
     def __post_init__(self) -> None:
@@ -65,8 +87,13 @@ class BuyerAccount:
 
     @property
     def due(self) -> int:
-        """Units payable that no cheque covers yet."""
-        return self.owed - self.issued
+        """Units payable that no cheque covers yet, and that do not cancel out."""
+        return self.owed - self.issued - self.cancelled
+
+    @property
+    def cancelled(self) -> int:
+        """Units that are left unpaid because the payee owes us as much."""
+        return self.netter.cancelled if self.netter else 0
 
     @property
     def settled(self) -> bool:
@@ -179,9 +206,9 @@ class BuyerSession:
             self.account.metered += grown
         self.verifier.received(piece, length, unrequested=unrequested, verified=verified)
 
-    def piece_passed(self, piece: int) -> None:
-        """A piece of this torrent passed its hash."""
-        self.verifier.passed(piece)
+    def piece_passed(self, piece: int) -> int:
+        """A piece of this torrent passed its hash; returns how many bytes of it this peer had sent."""
+        return self.verifier.passed(piece)
 
     def piece_failed(self, piece: int) -> int:
         """A piece of this torrent failed; returns how many bytes of it this peer had sent."""
@@ -207,9 +234,19 @@ class BuyerSession:
             return self.stop(StopCode.PRICE_TOO_HIGH, "the seller does not read our lower bid")
         if self.state is BuyerState.CLOSED or account.issuing or not self._greeted or not self._worth_paying(now):
             return []
-        account.issuing = True
+        return self._pay(account, rail, now)
+
+    def _pay(self, account: BuyerAccount, rail: Rail, now: Now) -> list[Output]:
+        """A cheque for what is due, or first a pledge where the payee owes us too."""
+        turn = account.netter.turn(now) if account.netter else Turn(cumulative=account.owed)
+        if turn.pledge is not None:
+            account.last_issued_at = now.mono
+            return [MakePledge(Net(rail.id, turn.pledge.amount, turn.pledge.number, turn.pledge.seen))]
+        if turn.cumulative is None:
+            return []
+        account.issuing, account.signing = True, turn.cumulative
         account.last_issued_at = now.mono
-        return [IssueCheque(rail.id, account.owed, account.due)]
+        return [IssueCheque(rail.id, turn.cumulative, turn.cumulative - account.issued)]
 
     def _charges_too_much(self, now: Now) -> bool:
         """A lower bid than the price in force has had time enough to be read. What comes from here on is disputed."""
@@ -229,7 +266,8 @@ class BuyerSession:
         account = self.account
         if account is None or account.issuing or account.due < self._quantum_value:
             return None
-        return account.last_issued_at + MIN_INTERVAL
+        ready_at = account.last_issued_at + MIN_INTERVAL
+        return account.netter.again_at(ready_at) if account.netter else ready_at
 
     def cheque_issued(self, cumulative: int, signature: bytes) -> list[Output]:
         """The answer to `IssueCheque`: signed and durable, so it may leave the machine."""
@@ -350,6 +388,7 @@ class BuyerSession:
                 f"we {ours.bytes} bytes, {ours.amount}",
                 action=Action.STOP_TRADE,
                 code=StopCode.ACCOUNTS_DIFFER,
+                overcounted=max(0, receipt.priced - ours.bytes),
             )
         account.acknowledged = max(account.acknowledged, receipt.cumulative)
         self.credit = receipt.credit
@@ -401,7 +440,7 @@ class BuyerSession:
         if self.finishing or self.meter.price == 0:
             return True
         credit = cost(self.credit, self._price)
-        at_stake = account.metered - account.issued
+        at_stake = account.metered - account.issued - account.cancelled
         in_use = at_stake * 4
         if in_use >= credit * 3 or (in_use >= credit * 2 and now.mono >= account.last_issued_at + MIN_INTERVAL):
             # A cheque for less than this would cost more work than it buys room.

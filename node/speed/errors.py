@@ -36,12 +36,16 @@ class Action(Enum):
 
 
 class RemoteFaultError(Exception):
-    """The peer broke the protocol or its word. `str()` is one line for the log and for the peer."""
+    """The peer broke the protocol or its word. `str()` is one line for the log and for the peer.
 
-    def __init__(self, text: str, *, action: Action, code: StopCode) -> None:
+    `overcounted`: bytes that it charges for and we never got.
+    """
+
+    def __init__(self, text: str, *, action: Action, code: StopCode, overcounted: int = 0) -> None:
         super().__init__(text)
         self.action = action
         self.code = code
+        self.overcounted = overcounted
 
 
 class MessageError(RemoteFaultError):

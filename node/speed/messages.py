@@ -12,6 +12,7 @@ A body has at most 64 KiB (`node.ports.engine.MAX_EXTENSION_MESSAGE`), eight lev
 | `cheque`  | buyer  | rail, payer, cum, sig                                                    |
 | `receipt` | seller | rail, cum, sig (of that cheque, optional), mark, bytes, amount, credit   |
 | `stop`    | both   | code, text                                                               |
+| `net`     | both   | rail, set, n, re: a pledge to leave mutual debt unpaid (`wallet.netting`) |
 
 Addresses are 20 raw bytes, signatures 65 raw bytes (r, s, v with v 27 or 28), prices are token units per MiB, amounts
 token units, sizes bytes, rates bytes per second, times Unix seconds.
@@ -273,12 +274,38 @@ class Stop:
         return cls(known, printable)
 
 
+@dataclass(frozen=True, slots=True)
+class Net:
+    """The sender leaves `amount` (wire key `set`) of its debt unpaid as long as the receiver does the same.
+
+    `number` (`n`) counts the sender's pledges on this connection; `seen` (`re`): the receiver's newest that has come.
+    """
+
+    rail: str
+    amount: int
+    number: int
+    seen: int
+    type: ClassVar[bytes] = b"net"
+
+    def body(self) -> Wire:
+        return {b"n": self.number, b"rail": self.rail.encode(), b"re": self.seen, b"set": self.amount}
+
+    @classmethod
+    def parse(cls, body: Wire) -> Net:
+        return cls(
+            rail=_rail_id(body.get(b"rail")),
+            amount=_int(body, b"set", UINT256),
+            number=_int(body, b"n", UINT63),
+            seen=_int(body, b"re", UINT63),
+        )
+
+
 _STOP_CODES = {int(code): code for code in StopCode}
 
-Message = Ask | Bid | Clear | ChequeMessage | Receipt | Stop
+Message = Ask | Bid | Clear | ChequeMessage | Receipt | Stop | Net
 
 _PARSERS: Mapping[bytes, Callable[[Wire], Message]] = {
-    kind.type: kind.parse for kind in (Ask, Bid, Clear, ChequeMessage, Receipt, Stop)
+    kind.type: kind.parse for kind in (Ask, Bid, Clear, ChequeMessage, Receipt, Stop, Net)
 }
 
 

@@ -173,11 +173,13 @@ class Verifier:
             waiting += parts.pop()[1]
         parts.append((period, waiting))
 
-    def passed(self, piece: int) -> None:
-        """The piece passed its hash: its bytes become payable."""
-        for period, length in self._waiting.pop(piece, ()):
+    def passed(self, piece: int) -> int:
+        """The piece passed its hash: its bytes become payable. Returns how many there were."""
+        parts = self._waiting.pop(piece, ())
+        for period, length in parts:
             period.unpayable -= length
         self._collapse()
+        return sum(length for _, length in parts)
 
     def failed(self, piece: int) -> int:
         """The piece failed: its bytes never become payable. Returns how many there were."""

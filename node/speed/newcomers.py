@@ -7,7 +7,8 @@ per `release_ms`). Over any time t, a prefix can thus keep at most
 
     window + window x t / release
 
-bytes for which nobody paid, whatever number of identities it shows.
+bytes beyond what it paid for, whatever number of identities it shows. (An identity that has paid for x bytes may hold x
+unpaid ones beside its draw; see `node.speed.credit`.)
 
 Memory is bounded. When the table is full, the prefix that was used least recently is forgotten, and the highest level
 of all that were forgotten is remembered (and leaks as they do). A prefix that is not in the table starts at that level.
@@ -92,12 +93,8 @@ class Newcomers:
         bucket.draws[who] = has + more
         return has + more
 
-    def paid(self, host: str, who: Hashable, now_ms: int) -> None:
-        """`who` has paid for what it took: its draw is free again for others of its prefix."""
-        self.give_back(host, who, self.window, now_ms)
-
     def give_back(self, host: str, who: Hashable, unused: int, now_ms: int) -> None:
-        """`who` has left, and was never sent `unused` bytes of what it had drawn."""
+        """`who` needs `unused` bytes of its draw no more: it has paid, or it has left and was never sent them."""
         prefix = prefix_of(host)
         if prefix not in self._buckets:
             return

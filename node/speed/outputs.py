@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from node.speed.errors import StopCode
-from node.speed.messages import Ask, Bid, Message
+from node.speed.messages import Ask, Bid, Message, Net
 
 
 class Service(Enum):
@@ -76,6 +76,13 @@ class IssueCheque:
 
 
 @dataclass(frozen=True, slots=True)
+class MakePledge:
+    """Make durable what both sides owe by our books, then send the pledge, which rests on it."""
+
+    net: Net
+
+
+@dataclass(frozen=True, slots=True)
 class RaiseFloor:
     """The payee showed our own signature over a higher cheque than we remember: store it before anything else."""
 
@@ -109,6 +116,7 @@ Output = (
     | StoreCheque
     | AskReceived
     | IssueCheque
+    | MakePledge
     | RaiseFloor
     | Notice
     | Disconnect

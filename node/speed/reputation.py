@@ -14,20 +14,20 @@ A bounced cheque is different: it is remembered as long as the record is, and ba
 
 Decay runs in steps of a thirtieth of the half-life, counted from the epoch, in fixed point. The steps lie at the same
 moments whoever looks, so it makes no difference how often a record is read.
+
+The records live here, in memory; what has changed is handed out in batches (`changes`) for whoever makes it durable.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, astuple, dataclass, fields
 from enum import StrEnum
 from typing import NamedTuple
 
-from node.speed.messages import MAX_RAIL_ID
 from wallet.address import Address
 from wallet.amount import MIB
-from wallet.errors import AddressError
 
 DAY = 86_400
 HALF_LIFE = 30 * DAY
@@ -47,7 +47,6 @@ PRIOR = 64 * MIB
 """Bytes of doubt: half of them count as good, half as bad."""
 CAPACITY = 10_000
 MAX_TALLY = 2**256 - 1
-MAX_TIME = 2**40
 
 
 class Deed(StrEnum):
@@ -65,6 +64,8 @@ class Deed(StrEnum):
     """Cheques of its that bounced."""
     OVERCOUNTED = "overcounted"
     """Bytes it charged for and we never got."""
+    UNPAID = "unpaid"
+    """Bytes of ours that it took on credit and had not paid for when it was gone."""
     STOPS = "stops"
     """Trades it ended by breaking the protocol or its word."""
 
@@ -73,9 +74,13 @@ WEIGHTS: Mapping[Deed, int] = {
     Deed.FAILED: 4 * MIB,
     Deed.BOUNCED: 1024 * MIB,
     Deed.OVERCOUNTED: 64,
+    Deed.UNPAID: 1,
     Deed.STOPS: MIB,
 }
-"""Bad deed → bytes of good conduct that one unit of it outweighs."""
+"""Bad deed → bytes of good conduct that one unit of it outweighs.
+
+An unpaid byte weighs as one that was paid: connections break in honest hands too, and leave a rest.
+"""
 
 
 @dataclass(slots=True)
@@ -88,6 +93,7 @@ class Tallies:
     failed: int = 0
     bounced: int = 0
     overcounted: int = 0
+    unpaid: int = 0
     stops: int = 0
 
 
@@ -97,6 +103,8 @@ class Record:
 
     tallies: Tallies
     step: int
+    met_at: int
+    """When it last did something that was noted."""
     bounces: int = 0
     """Never fades."""
     barred_until: int = 0
@@ -109,8 +117,31 @@ class Key(NamedTuple):
     address: Address
 
 
-class ReputationError(ValueError):
-    """Exported data that cannot be read back. One line that says which record and why."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A record as it is kept: one row of plain fields, the same as in `Key`, `Tallies` and `Record`."""
+
+    rail: str
+    address: Address
+    delivered: int
+    bought: int
+    paid: int
+    failed: int
+    bounced: int
+    overcounted: int
+    unpaid: int
+    stops: int
+    step: int
+    met_at: int
+    bounces: int
+    barred_until: int
+
+
+class Changes(NamedTuple):
+    """What differs from what was handed out before: records as they are now, and those that were forgotten."""
+
+    records: tuple[Snapshot, ...]
+    forgotten: tuple[Key, ...]
 
 
 def _root(power: int, degree: int) -> int:
@@ -139,9 +170,14 @@ class Reputation:
         self.capacity = capacity
         self._clean: OrderedDict[Key, Record] = OrderedDict()
         self._marked: OrderedDict[Key, Record] = OrderedDict()
+        self._changed: dict[Key, None] = {}
 
     def __len__(self) -> int:
         return len(self._clean) + len(self._marked)
+
+    def __iter__(self) -> Iterator[Key]:
+        """Everybody who is remembered."""
+        yield from (*self._clean, *self._marked)
 
     def note(self, key: Key, deed: Deed, amount: int, now: int) -> None:
         """`amount` more of `deed`. A bounced cheque is noted by `bounced`. Raises `ValueError` below 0."""
@@ -164,11 +200,12 @@ class Reputation:
         """The bounced cheque was paid after all: the bar is lifted, the memory stays."""
         if record := self._find(key):
             record.barred_until = 0
+            self._changed[key] = None
 
-    def serves(self, key: Key, now: int) -> bool:
-        """Whether this payer may have paid service."""
+    def barred_until(self, key: Key, now: int) -> int | None:
+        """Until when (Unix seconds) this payer may have no paid service; None: it may have it."""
         record = self._find(key)
-        return record is None or now >= record.barred_until
+        return record.barred_until if record is not None and now < record.barred_until else None
 
     def bounces(self, key: Key) -> int:
         """How many of its cheques bounced, ever (`wallet.solvency.Funds.bounces`)."""
@@ -197,33 +234,47 @@ class Reputation:
         self._decay(record, now)
         return Tallies(*((value + (1 << SHIFT - 1)) >> SHIFT for value in astuple(record.tallies)))
 
-    # --- the user's copy ---------------------------------------------------------------------------------------------
+    def met_at(self, key: Key) -> int:
+        """When it last did something that was noted, Unix seconds; 0 for a stranger."""
+        record = self._find(key)
+        return record.met_at if record else 0
 
-    def export(self, now: int) -> list[dict[str, int | str]]:
-        """Plain data for JSON: rail, address (0x…), score, and everything `load` needs. Large numbers are texts."""
-        rows = []
-        for key, record in (*self._clean.items(), *self._marked.items()):
-            score = self.score(key, now)
-            self._decay(record, now)
-            row: dict[str, int | str] = {"rail": key.rail, "address": key.address.evm, "score": score}
-            row |= {"step": record.step, "bounces": record.bounces, "barred_until": record.barred_until}
-            row |= {field.name: str(getattr(record.tallies, field.name)) for field in fields(Tallies)}
-            rows.append(row)
-        return rows
+    # --- what is kept ------------------------------------------------------------------------------------------------
 
-    def load(self, rows: Iterable[Mapping[str, object]], now: int) -> None:
-        """Take over what `export` gave, in place of all records. Raises `ReputationError`, and then nothing changed.
+    @property
+    def changed(self) -> int:
+        """How many records `changes` would tell of."""
+        return len(self._changed)
 
-        Both must have the same half-life, or the tallies fade at another pace.
+    def changes(self) -> Changes:
+        """What is new since the last call."""
+        changed, self._changed = self._changed, {}
+        records, forgotten = [], []
+        for key in changed:
+            record = self._find(key)
+            if record is None:
+                forgotten.append(key)
+            else:
+                kept = asdict(record.tallies) | {"step": record.step, "met_at": record.met_at}
+                kept |= {"bounces": record.bounces, "barred_until": record.barred_until}
+                records.append(Snapshot(rail=key.rail, address=key.address, **kept))
+        return Changes(tuple(records), tuple(forgotten))
+
+    def not_kept(self, changes: Changes) -> None:
+        """These could not be made durable: the next `changes` has them again."""
+        for key in (*(Key(record.rail, record.address) for record in changes.records), *changes.forgotten):
+            self._changed[key] = None
+
+    def restore(self, records: Iterable[Snapshot]) -> None:
+        """Take over what `changes` gave, into an empty book; beyond its capacity, those met last.
+
+        The half-life must be the one they were noted with, or the tallies fade at another pace.
         """
-        clean: OrderedDict[Key, Record] = OrderedDict()
-        marked: OrderedDict[Key, Record] = OrderedDict()
-        for number, row in enumerate(rows, 1):
-            if number > self.capacity:
-                raise ReputationError(f"more than {self.capacity} records: raise the capacity or cut the file")
-            key, record = _parse(row, number, latest=now // self._step_seconds)
-            (marked if record.bounces else clean)[key] = record
-        self._clean, self._marked = clean, marked
+        for kept in sorted(records, key=lambda kept: kept.met_at):
+            tallies = Tallies(**{field.name: getattr(kept, field.name) for field in fields(Tallies)})
+            record = Record(tallies, kept.step, kept.met_at, kept.bounces, kept.barred_until)
+            (self._marked if record.bounces else self._clean)[Key(kept.rail, kept.address)] = record
+            self._make_room()
 
     # --- the parts ---------------------------------------------------------------------------------------------------
 
@@ -237,13 +288,19 @@ class Reputation:
     def _record(self, key: Key, now: int) -> Record:
         record = self._find(key)
         if record is None:
-            record = self._clean[key] = Record(Tallies(), now // self._step_seconds)
-            if len(self) > self.capacity:
-                # The new one stands last, so among the clean only an older one can go before it.
-                (self._clean if len(self._clean) > 1 else self._marked).popitem(last=False)
+            record = self._clean[key] = Record(Tallies(), now // self._step_seconds, now)
+            self._make_room()
         (self._marked if key in self._marked else self._clean).move_to_end(key)
+        record.met_at = max(record.met_at, now)
+        self._changed[key] = None
         self._decay(record, now)
         return record
+
+    def _make_room(self) -> None:
+        if len(self) > self.capacity:
+            # The new one stands last, so among the clean only an older one can go before it.
+            key, _ = (self._clean if len(self._clean) > 1 else self._marked).popitem(last=False)
+            self._changed[key] = None
 
     def _decay(self, record: Record, now: int) -> None:
         step = now // self._step_seconds
@@ -264,29 +321,3 @@ def trusted_window(newcomer: int, limit: int, score: int) -> int:
     if score <= 0:
         return 0
     return min(limit, newcomer + max(0, limit - newcomer) * min(score, NEUTRAL) // NEUTRAL)
-
-
-def _parse(row: Mapping[str, object], number: int, *, latest: int) -> tuple[Key, Record]:
-    where = f"record {number}"
-    rail, address = row.get("rail"), row.get("address")
-    if not isinstance(rail, str) or not 0 < len(rail) <= MAX_RAIL_ID or not isinstance(address, str):
-        raise ReputationError(f"{where}: rail and address must be texts")
-    try:
-        key = Key(rail, Address.parse(address))
-    except AddressError as error:
-        raise ReputationError(f"{where}: {error}") from None
-    values = [_number(row.get(field.name), MAX_TALLY, f"{where}: {field.name}") for field in fields(Tallies)]
-    return key, Record(
-        Tallies(*values),
-        step=_number(row.get("step"), latest, f"{where}: step"),
-        bounces=_number(row.get("bounces"), MAX_TALLY, f"{where}: bounces"),
-        barred_until=_number(row.get("barred_until"), MAX_TIME, f"{where}: barred_until"),
-    )
-
-
-def _number(value: object, most: int, what: str) -> int:
-    if isinstance(value, str) and len(value) <= 78 and value.isascii() and value.isdigit():
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
-        raise ReputationError(f"{what} must be a whole number from 0 to {most}")
-    return value

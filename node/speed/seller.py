@@ -9,6 +9,9 @@
 The price comes from outside, round by round (`cleared`); until there is a round, it is the reserve. A connection whose
 bid loses a round is served like any client that never paid, and wins a later one without another word.
 
+Between CHECKING and PRICED may lie WAITING: a payer that has paid nothing yet needs an advance, and newcomers of its
+network may have used up what they share. It is served like anybody until the shell has drawn one for it (`advanced`).
+
 Every change of price is a `clear` message, and counts from the mark on which that message landed in the stream. Blocks
 are admitted only up to an allowance, an absolute mark computed from the payer's credit, so the engine enforces credit
 on its own thread while this machine waits for the cheque. A payer that reaches its limit is choked; if no cheque comes
@@ -71,11 +74,17 @@ class SellerState(Enum):
 
     OFFERED = "offered"
     CHECKING = "checking"
+    WAITING = "waiting"
     PRICED = "priced"
     OUTBID = "outbid"
     SUSPENDED = "suspended"
     FREE = "free"
     CLOSED = "closed"
+
+
+UNPRICED = frozenset({SellerState.WAITING, SellerState.SUSPENDED})
+"""The bid stands, and is served as soon as there is credit for it."""
+NO_ADVANCE = "newcomers of this network have used up the credit they share: free service until more of it is paid"
 
 
 class SellerSession:
@@ -152,6 +161,7 @@ class SellerSession:
         if price == 0:
             return self._leave()
         account = self._account()
+        account.metered_at(price)
         if self not in account.connections:
             account.connections.append(self)
         return self.refresh(now)
@@ -164,9 +174,25 @@ class SellerSession:
         price = self._price
         if not account.connections:
             account.forgive(price)
-        if account.left(price) == 0 and account.unpaid == 0:
+        if account.window < BLOCK and account.wanted_advance(price):
+            self.state = SellerState.WAITING
+            # A receipt that grants no credit; a stop would end what may go on in a moment.
+            return [Notice(StopCode.OVER_CREDIT, NO_ADVANCE, by_peer=False), Send(self._receipt())]
+        if account.left(price) == 0 and account.at_risk == 0:
             return self._refuse_credit(account)
         return [Send(self._receipt()), *self._serve()]
+
+    def advanced(self, now: Now) -> list[Output]:
+        """More was drawn for this newcomer (`SellerAccount.advance`)."""
+        account = self.account
+        if account is None:
+            return []
+        outputs: list[Output] = [Send(self._receipt())]
+        if self.state is SellerState.PRICED:
+            return [*outputs, *self.refresh(now)]
+        if self.state in UNPRICED and account.window >= BLOCK and account.left(self._price) > 0:
+            return [*outputs, *self._serve()]
+        return []
 
     def cleared(self, price: int, rate: int, number: int, now: Now) -> list[Output]:
         """Round `number` is over: what a mebibyte costs on this connection, and the rate (bytes/s) its bid has won.
@@ -184,15 +210,21 @@ class SellerSession:
             return []
         return self._refuse(StopCode.CHAIN_UNAVAILABLE, f"cannot check the payer's vault now: {reason}")
 
+    def refuse(self, code: StopCode, text: str) -> list[Output]:
+        """This payer is sold nothing now, for a reason of ours; `text` tells it why. It may bid again."""
+        if self.bid is None or self.state is SellerState.CLOSED:
+            return []
+        return self._refuse(code, text)
+
     def cheque_stored(self, cumulative: int, signature: bytes, now: Now) -> list[Output]:
         """The answer to `StoreCheque`: it is durable, so it counts. The peer may be gone: the account still grows."""
         account = self._account()
-        if account.accept(cumulative, signature, self.meter.price or self._price_asked or self.terms.reserve):
+        if account.accept(cumulative, signature, self.price):
             self._useless = 0
         if self.state is SellerState.CLOSED:
             return []
         outputs: list[Output] = [Send(self._receipt())]
-        if self.state is SellerState.SUSPENDED and account.left(self._price) > 0:
+        if self.state in UNPRICED and account.left(self._price) > 0:
             outputs += self._serve()
         return outputs + self.refresh(now)
 
@@ -203,7 +235,8 @@ class SellerSession:
         if self._stalled_at is not None and self._room() < BLOCK:
             return self.stalled(now)
         self._stalled_at = None
-        return [self._allow(self.meter.mark + self._room())]
+        mark = self.meter.mark + self._room()
+        return [] if mark == self._allowance else [self._allow(mark)]
 
     def stalled(self, now: Now) -> list[Output]:
         """The engine refused a block beyond the allowance and choked the peer."""
@@ -216,7 +249,7 @@ class SellerSession:
         if bid.ceiling is not None and self.meter.room(bid.ceiling) < BLOCK:
             notice = Notice(StopCode.BUDGET, "the buyer's budget for this connection is used up", by_peer=True)
             return [notice, *self._end_pricing(SellerState.FREE)]
-        if account.unpaid == 0 and account.window >= BLOCK * max(1, len(account.connections)):
+        if account.at_risk == 0 and account.window >= BLOCK * max(1, len(account.connections)):
             return self._refuse_credit(account)
         if self._stalled_at is None:
             self._stalled_at = now.mono
@@ -256,10 +289,19 @@ class SellerSession:
         self.state = SellerState.CLOSED
 
     @property
+    def price(self) -> int:
+        """Units per MiB: in force, or asked last, or the reserve; never 0."""
+        return self.meter.price or self._price_asked or self.terms.reserve
+
+    @property
+    def round_price(self) -> int:
+        """Units per MiB that the latest round has found for this connection; the reserve where there was none."""
+        return self._price
+
+    @property
     def held(self) -> int:
         """Units that this connection may still be metered: what it was admitted and has not been sent."""
-        price = self.meter.price or self._price_asked
-        return 0 if self._allowance is None else cost(max(0, self._allowance - self.meter.mark), price)
+        return 0 if self._allowance is None else cost(max(0, self._allowance - self.meter.mark), self.price)
 
     # --- the peer's messages -----------------------------------------------------------------------------------------
 
@@ -389,7 +431,7 @@ class SellerSession:
     def _refuse_credit(self, account: SellerAccount) -> list[Output]:
         """Nothing is owed and still nothing can be sold."""
         if account.uncovered:
-            return self._refuse(StopCode.INSOLVENT, "the payer's vault covers nothing: deposit first")
+            return self._refuse(StopCode.INSOLVENT, account.why_uncovered)
         return self._refuse(StopCode.OVER_CREDIT, "what this payer took before it never paid: no more credit")
 
     def _end_pricing(self, state: SellerState) -> list[Output]:

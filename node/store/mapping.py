@@ -23,6 +23,7 @@ from node.ports.store import (
     TorrentRecord,
     Transfer,
 )
+from node.speed.reputation import Snapshot
 from node.store import schema
 from wallet.address import Address
 from wallet.chains.base import Call, Fee
@@ -247,6 +248,7 @@ CURSORS = Kind(schema.cursors, ChainCursor)
 SPENDING = Kind(schema.spending, SpendCounter)
 TRANSFERS = Kind(schema.transfers, Transfer)
 COUNTERPARTIES = Kind(schema.counterparties, Counterparty)
+REPUTATION = Kind(schema.reputation, Snapshot)
 JOURNAL = Kind(schema.journal, Posting)
 INTENTS = Kind(schema.intents, StoredIntent)
 META = Kind(schema.meta, Meta)

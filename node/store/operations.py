@@ -29,6 +29,7 @@ from node.ports.store import (
     Transfer,
     utc_day,
 )
+from node.speed.reputation import Changes
 from node.store.mapping import Key, Posting, Receipt, SpendCounter, StoredIntent
 from node.store.unit import Unit
 from wallet.address import Address
@@ -38,6 +39,7 @@ from wallet.outbox import Intent
 CLEAN = "clean"
 INTENTS = "intents"
 PAYOUTS = "payouts"
+JUDGED = "judged"
 
 # --- torrents -------------------------------------------------------------------------------------------------------
 
@@ -336,6 +338,15 @@ def save_counterparty(unit: Unit, seen: Counterparty) -> None:
         first, last = min(old.first_seen, seen.first_seen), max(old.last_seen, seen.last_seen)
         seen = replace(seen, first_seen=first, last_seen=last)
     unit.counterparties.put(seen)
+
+
+def save_reputations(unit: Unit, changes: Changes, judged: int) -> None:
+    for key in changes.forgotten:
+        unit.reputation.remove(*key)
+    for record in changes.records:
+        unit.reputation.put(record)
+    if judged != unit.number(JUDGED):
+        unit.set_number(JUDGED, judged)
 
 
 # --- books ----------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from node.ports.store import Account, Direction, Role
 from node.store.types import AddressBytes, Amount256, EnumText, HashList, OptionalAddress, PathBytes
 from wallet.intents import IntentState
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
 """Every schema there has been, oldest first."""
 
 APPLICATION_ID = 0x62747431
@@ -159,6 +159,26 @@ counterparties = Table(
     sqlite_with_rowid=False,
 )
 
+reputation = Table(
+    "reputation",
+    metadata,
+    Column("rail", String, primary_key=True),
+    Column("address", AddressBytes, primary_key=True),
+    Column("delivered", Amount256, nullable=False),
+    Column("bought", Amount256, nullable=False),
+    Column("paid", Amount256, nullable=False),
+    Column("failed", Amount256, nullable=False),
+    Column("bounced", Amount256, nullable=False),
+    Column("overcounted", Amount256, nullable=False),
+    Column("unpaid", Amount256, nullable=False),
+    Column("stops", Amount256, nullable=False),
+    Column("step", BigInteger, nullable=False),
+    Column("met_at", BigInteger, nullable=False),
+    Column("bounces", BigInteger, nullable=False),
+    Column("barred_until", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 journal = Table(
     "journal",
     metadata,
@@ -213,4 +233,5 @@ meta = Table(
     Column("value", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
-"""`sequence`: transactions that moved money. `clean`: 1 after a clean stop. `intents`, `payouts`: how many so far."""
+"""`sequence`: transactions that moved money. `clean`: 1 after a clean stop. `intents`, `payouts`: how many so far.
+`judged`: the last payout that reputations know of."""

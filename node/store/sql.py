@@ -29,6 +29,7 @@ from node.ports.store import (
     TorrentRecord,
     Transfer,
 )
+from node.speed.reputation import Changes, Snapshot
 from node.store import operations, schema
 from node.store.database import READERS, Database
 from node.store.mapping import (
@@ -38,8 +39,10 @@ from node.store.mapping import (
     INTENTS,
     ISSUED,
     JOURNAL,
+    META,
     PAYOUTS,
     RECEIVED,
+    REPUTATION,
     SPENDING,
     TORRENTS,
     TRANSFERS,
@@ -62,7 +65,8 @@ MAX_READS = 64
 
 
 class SqlStore:
-    """`node.ports.store.Store`, `node.ports.btfs.BtfsStore` and `wallet.outbox.OutboxStore`. Made by `open_store`."""
+    """`Store`, `BtfsStore` and `ReputationStore` of `node.ports`, and `wallet.outbox.OutboxStore`. Made by
+    `open_store`."""
 
     def __init__(self, database: Database, *, max_batch: int = MAX_BATCH) -> None:
         self._database = database
@@ -226,6 +230,23 @@ class SqlStore:
     async def counterparties(self) -> Sequence[Counterparty]:
         query = COUNTERPARTIES.select_all.order_by(schema.counterparties.c.last_seen.desc())
         return await self._all(COUNTERPARTIES, query)
+
+    # --- reputations (`node.ports.reputation.ReputationStore`) --------------------------------------------------------
+
+    async def reputations(self) -> Sequence[Snapshot]:
+        return await self._all(REPUTATION, REPUTATION.select_all)
+
+    async def save_reputations(self, changes: Changes, judged: int) -> None:
+        await self._writer.submit(lambda unit: operations.save_reputations(unit, changes, judged))
+
+    async def judged(self) -> int:
+        meta = await self._read(lambda connection: _one(connection, META, (operations.JUDGED,)))
+        return meta.value if meta else 0
+
+    async def payouts_after(self, number: int, *, limit: int = 100) -> Sequence[Payout]:
+        table = schema.payouts
+        query = PAYOUTS.select_all.where(table.c.number > number)
+        return await self._all(PAYOUTS, query.order_by(table.c.number).limit(limit))
 
     # --- books -------------------------------------------------------------------------------------------------------
 

@@ -101,6 +101,7 @@ class Unit:
         self.spending = Records(connection, mapping.SPENDING)
         self.transfers = Records(connection, mapping.TRANSFERS)
         self.counterparties = Records(connection, mapping.COUNTERPARTIES)
+        self.reputation = Records(connection, mapping.REPUTATION)
         self.journal = Records(connection, mapping.JOURNAL)
         self.intents = Records(connection, mapping.INTENTS)
         self.meta = Records(connection, mapping.META)
@@ -132,6 +133,7 @@ class Unit:
             self.spending,
             self.transfers,
             self.counterparties,
+            self.reputation,
             self.journal,
             self.intents,
             self.meta,

@@ -14,7 +14,7 @@ import pytest
 
 from node.speed.credit import CreditPolicy
 from node.speed.errors import StopCode
-from node.speed.messages import Ask, Bid, ChequeMessage, Clear, Stop
+from node.speed.messages import Ask, Bid, ChequeMessage, Clear, Receipt, Stop
 from node.speed.seller import MAX_USELESS
 from tests.adversaries.buyers import BLOCK, BLOCKS, ScriptedBuyer, fresh_key, signed_bid
 from tests.adversaries.victim import PRICE, Victim, victim
@@ -33,7 +33,8 @@ async def drawn_by_all(seller: Victim, thieves: list[PrivateKey]) -> int:
     for key in thieves:
         thief = await ScriptedBuyer.meet(seller, key)
         thief.peer.tell(signed_bid(thief.ask, thief.rail, thief.key))
-        await thief.until(Clear, Stop)
+        while isinstance(answer := await thief.until(Clear, Stop, Receipt), Receipt) and answer.credit:
+            pass
         await thief.take(BLOCKS)
         taken += thief.meter.bytes
         await thief.close()
@@ -41,8 +42,8 @@ async def drawn_by_all(seller: Victim, thieves: list[PrivateKey]) -> int:
     return taken
 
 
-@pytest.mark.parametrize(("identities", "risked"), [(1, 1), (3, 3)])
-async def test_who_takes_credit_and_vanishes_takes_one_credit_per_identity(
+@pytest.mark.parametrize(("identities", "risked"), [(1, 1), (3, 1)])
+async def test_who_takes_credit_and_vanishes_takes_one_credit_per_prefix(
     tmp_path: Path, worker_id: str, identities: int, risked: int
 ) -> None:
     """Loss <= risked x w(credit): how many credits so many newcomers, all of one /24, can take together."""

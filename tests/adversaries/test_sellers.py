@@ -17,6 +17,7 @@ from node.speed.buyer import BID_UNREAD
 from node.speed.delivery import MIN_WINDOW_MS
 from node.speed.errors import StopCode
 from node.speed.messages import Clear
+from node.speed.reputation import Tallies
 from tests.adversaries.raw import Request
 from tests.adversaries.sellers import BLOCK, CROOK, ScriptedSeller, junk
 from tests.adversaries.victim import PIECE, PRICE, Victim, victim
@@ -49,6 +50,7 @@ async def test_junk_is_never_paid(tmp_path: Path, worker_id: str) -> None:
         assert served >= BLOCKS
         assert seller.meter.amount > 0
         assert await seller.leave() == seller.held == 0
+        assert buyer.memory() == Tallies(failed=len(buyer.failed))
 
 
 async def test_junk_after_honest_pieces_costs_no_more_than_those(tmp_path: Path, worker_id: str) -> None:
@@ -82,6 +84,9 @@ async def test_over_counting_in_a_receipt_ends_the_trade(tmp_path: Path, worker_
         due = seller.meter.amount
         await seller.serve(4 * BLOCKS)
         assert 0 < await seller.leave() <= due
+        memory = buyer.memory()
+        assert (memory.overcounted, memory.stops) == (BLOCK, 1)
+        assert memory.delivered > 0
 
 
 async def test_a_price_raised_without_a_word_ends_the_trade(tmp_path: Path, worker_id: str) -> None:

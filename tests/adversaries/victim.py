@@ -27,9 +27,11 @@ from node.ports.engine import (
 from node.ports.store import Store
 from node.services.budget import Budget
 from node.services.payments import Payments, PaymentSettings
+from node.services.reputation import Reputations
 from node.services.trades import Trade
 from node.services.vault import VaultView
 from node.speed.messages import Hello
+from node.speed.reputation import Tallies
 from node.store import open_store
 from tests.adversaries.raw import DEADLINE, RawPeer
 from tests.e2e.stage import host_for, make_file
@@ -69,6 +71,7 @@ class Victim:
     store: Store
     payments: Payments
     vault: VaultView
+    reputations: Reputations
     chain: FakeChain
     clock: MovableClock
     host: str
@@ -124,6 +127,11 @@ class Victim:
         assert sum(cheque.cumulative for cheque in await self.store.all_issued()) <= owed, "signed, but not owed"
         return owed
 
+    def memory(self) -> Tallies:
+        """What the node remembers of the one it traded with."""
+        (standing,) = self.reputations.standings()
+        return standing.tallies
+
     # --- the chain ---------------------------------------------------------------------------------------------------
 
     async def act(self, key: PrivateKey, call: Call) -> Receipt:
@@ -168,6 +176,7 @@ async def victim(folder: Path, worker: str, *, sells: bool) -> AsyncIterator[Vic
     )
     store = await open_store(folder / "node.db", folder / "mark")
     vault = VaultView({rail.id: chain}, store=store, own=KEY.address, now=clock.now)
+    reputations = await Reputations.open(store, wall=clock.wall)
     payments = Payments(
         PaymentSettings(
             rails={rail.id: rail}, sell=sells, buy=not sells, reserve=PRICE if sells else 0, max_price=PRICE
@@ -176,12 +185,14 @@ async def victim(folder: Path, worker: str, *, sells: bool) -> AsyncIterator[Vic
         store=store,
         vault=vault,
         budget=Budget(SpendLimits(), store=store, vault=vault, clock=clock),
+        reputations=reputations,
         key=KEY,
         clock=clock,
         nonce=secrets.token_bytes,
     )
     vault.on_change = payments.coverage_changed
-    made = Victim(engine, store, payments, vault, chain, clock, host, data)
+    reputations.on_barred = payments.barred
+    made = Victim(engine, store, payments, vault, reputations, chain, clock, host, data)
     local_faults: list[Exception] = []
     payments.report_faults(local_faults.append)
     checked = asyncio.Event()

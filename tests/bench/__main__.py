@@ -16,6 +16,8 @@ BENCHMARKS = {
     "cheques": "cheques per second: signed, durable, verified, durable",
     "priority": "shares of two payers and two free peers on a capped seeder, against the auction",
     "storage": "files into shards and back, and proofs, against the slowest part alone",
+    "ordinary": "Transmission, aria2 and our node on a seeder with Speed on and with Speed off, 256 MiB",
+    "peers": "200 peers on one seeder: CPU and memory where all pay and where none does, and the price round's time",
     "chain": "both devnets: transactions and calls per second, gas and energy per cheque",
 }
 

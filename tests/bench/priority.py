@@ -25,11 +25,12 @@ from wallet.amount import parse_price
 
 CAPACITY = 20_000_000
 SIZE = 1 << 30
-SETTLE_SECONDS, WINDOW = 6.0, 10.0
+SETTLE_SECONDS, WINDOW = 10.0, 10.0
 REACTION_LIMIT = 10.0
 CHANGE_SECONDS = 2.0
 """A changed bid has this long to take effect; shares are measured after it."""
 POLL = 0.1
+SECOND = 1.0
 BIDS = {"payer-high": (parse_price("9000 BTT/GiB"), 10_000_000), "payer-low": (parse_price("4000 BTT/GiB"), 9_000_000)}
 """Highest price, and wanted rate: together more than what is for sale, so that the lower bid gets what is left."""
 RAISED = parse_price("12000 BTT/GiB")
@@ -92,7 +93,9 @@ def _reaction(seeder: Node, hosts: dict[str, str], name: str, granted_before: in
     while time.monotonic() - started < REACTION_LIMIT:
         time.sleep(POLL)
         samples.append(_sample(seeder, hosts))
-        recent = [sample for sample in samples if samples[-1].at - sample.at <= 1.0]
+        recent = [sample for sample in samples if samples[-1].at - sample.at <= SECOND]
+        if recent[0] is samples[0]:
+            continue  # not a whole second yet
         granted = samples[-1].granted.get(name, 0)
         rate = _rates(recent[0], samples[-1]).get(name, 0.0)
         if granted > granted_before and abs(rate - granted) <= granted / 10:

@@ -50,6 +50,12 @@ def test_owed_earned_and_cashed_are_the_same_to_the_unit(tmp_path: Path, worker_
         assert owed["metered"] == owed["cheques"] == owed["acknowledged"]
         assert owed["metered"] == earned["metered"] == earned["cheques"] == earned["cashed"]
         assert [done["ok"] for done in settled["transactions"]] == [True]
+        (payee,), (customer,) = payer.get("/v1/reputation"), seller.get("/v1/reputation")
+        assert (payee["roles"], payee["failed"]) == (["payee"], "0")
+        assert 0 < int(payee["delivered"]) <= SIZE
+        assert (customer["roles"], customer["paid"], customer["unpaid"]) == (["payer"], str(earned["cheques"]), "0")
+        assert payee["score"] > 500 < customer["score"]
+        assert "pays us" in seller.cli("reputation").stdout
         # Nothing is left to cash, and asking again costs nothing.
         assert seller.call("POST", "/v1/settle")["rails"][0]["cheques"] == []
 

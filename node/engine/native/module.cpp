@@ -223,14 +223,12 @@ PYBIND11_MODULE(_native, m) {
                  return result;
              })
         .def("holders", &Session::holders, release())
-        .def("send",
-             [](Session& self, peer_id_t peer, py::bytes const& body, std::int64_t tag) {
-                 std::string copy = body;
-                 py::gil_scoped_release const unlocked;
-                 self.send(peer, std::move(copy), tag);
-             })
-        .def("set_upload", &Session::set_upload, release())
-        .def("set_allowance", &Session::set_allowance, release())
+        // These three only leave word for the network thread, which never waits for Python: a few microseconds, called
+        // for every peer in a row. Letting the lock go would hand it to another thread at each of them.
+        .def("send", [](Session& self, peer_id_t peer, py::bytes const& body,
+                        std::int64_t tag) { self.send(peer, std::string(body), tag); })
+        .def("set_upload", &Session::set_upload)
+        .def("set_allowance", &Session::set_allowance)
         .def("choke", &Session::choke, release())
         .def("unchoke", &Session::unchoke, release())
         .def("disconnect", &Session::disconnect, release())

@@ -324,12 +324,16 @@ std::int64_t Session::class_for(peer_id_t const peer, int const priority, int co
         }
     }
     if (id < 0) id = std::int64_t(static_cast<std::uint32_t>(session().create_peer_class("btt")));
-    auto const cls = lt::peer_class_t(std::uint32_t(id));
-    auto info = session().get_peer_class(cls);
-    info.upload_priority = priority;
-    info.upload_limit = limit;
+    // Written whole, not read and changed: reading waits for the network thread, at each call and for each peer.
+    lt::peer_class_info info;
     info.ignore_unchoke_slots = reserved;
-    session().set_peer_class(cls, info);
+    info.connection_limit_factor = 100;
+    info.label = "btt";
+    info.upload_limit = limit;
+    info.download_limit = 0;
+    info.upload_priority = priority;
+    info.download_priority = 1;
+    session().set_peer_class(lt::peer_class_t(std::uint32_t(id)), info);
     std::lock_guard<std::mutex> const lock(mutex_);
     if (limit <= 0)
         shared_classes_[shared] = id;

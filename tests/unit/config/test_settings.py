@@ -150,6 +150,7 @@ def test_a_mistake_is_one_line_with_file_and_key(tmp_path: Path, text: str, word
     [
         ('[node]\nupload_limit = "20 MB/s"', ("node", "upload_limit", 20_000_000)),
         ("[node]\nupload_limit = 1024", ("node", "upload_limit", 1024)),
+        ('[node]\nupload_limit = "auto"', ("node", "upload_limit", None)),
         ('[node]\nlisten = ["[fe80::1%eth0]:0", "node:1"]', ("node", "listen", ("[fe80::1%eth0]:0", "node:1"))),
         ('[speed]\nreserve_price = "5 BTT/GiB"', ("speed", "reserve_price", -(-5 * 10**18 // 1024))),
         ("[speed]\nreserve_price = 0", ("speed", "reserve_price", 0)),

@@ -16,7 +16,7 @@ from node.speed.buyer import BuyerAccount, BuyerSession
 from node.speed.messages import Ask, Clear, RailOffer
 from node.speed.moment import Now
 from node.speed.preference import LEAST_SHARE
-from tests.unit.services.test_market import Clock
+from tests.unit.services.hall import Clock
 from tests.unit.speed.pair import RAIL
 from wallet.address import Address
 from wallet.amount import MIB, cost

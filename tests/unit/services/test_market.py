@@ -2,135 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, cast
-
 import pytest
 
-from node.ports.engine import Engine, PeerHello, PeerId, PeerStatus, TorrentId, UnknownTorrentError, UploadPolicy
-from node.services.carrier import Carrier
-from node.services.market import Market, MarketSettings
-from node.services.trades import Trade, Trades
-from node.speed.credit import SellerAccount
-from node.speed.messages import Bid, Clear, decode_message
-from node.speed.moment import Now
-from node.speed.seller import SellerSession, SellerTerms
-from wallet.address import Address
-from wallet.cheque import Rail, bid_digest
+from node.ports.engine import PeerId
+from tests.unit.services.hall import CAPACITY, RESERVE, Hall
 from wallet.keys import PrivateKey
-
-CAPACITY, RESERVE = 20_000_000, 1000
-RAIL = Rail("eip155:199", 199, Address(b"\x11" * 20))
-SELLER = PrivateKey(b"\x01" * 32)
-TORRENT, GONE = TorrentId("a" * 40), TorrentId("b" * 40)
-
-
-@dataclass
-class Clock:
-    time: float = 100.0
-
-    def now(self) -> float:
-        return self.time
-
-    def wall(self) -> int:
-        return 1_800_000_000
-
-
-@dataclass
-class StandIn:
-    """The part of an engine that the market uses. `taking`: bytes per second by peer; 0: it waits for nothing."""
-
-    taking: dict[int, int] = field(default_factory=dict)
-    sent: dict[int, int] = field(default_factory=dict)
-    policies: dict[int, UploadPolicy] = field(default_factory=dict)
-    calls: int = 0
-    messages: list[tuple[int, Clear]] = field(default_factory=list)
-
-    async def statuses(self) -> Sequence[Any]:
-        @dataclass
-        class Status:
-            id: TorrentId
-            peers: int
-
-        return [Status(TORRENT, len(self.taking)), Status(GONE, 1)]
-
-    async def peers(self, torrent: TorrentId) -> Sequence[PeerStatus]:
-        if torrent == GONE:
-            raise UnknownTorrentError("removed in between")
-        return [
-            PeerStatus(
-                peer=PeerId(peer), torrent=torrent, host="127.0.0.1", port=1, client="", speaks_btt=peer < 10,
-                outgoing=False, choked_by_us=False, choked_by_peer=False, interested=rate > 0, seed=False,
-                progress=0.0, upload_rate=rate, download_rate=0, sent=self.sent.get(peer, 0), received=0,
-            )
-            for peer, rate in self.taking.items()
-        ]  # fmt: skip
-
-    def set_upload(self, peer: PeerId, policy: UploadPolicy) -> None:
-        self.calls += 1
-        self.policies[peer] = policy
-
-    def set_allowance(self, peer: PeerId, mark: int | None) -> None:
-        """Not of interest here."""
-
-    def send(self, peer: PeerId, payload: bytes, tag: int = 0) -> None:
-        message = decode_message(payload)
-        if isinstance(message, Clear):
-            self.messages.append((peer, message))
-
-
-class Hall:
-    """A market with sessions that have bid already."""
-
-    def __init__(self, **settings: Any) -> None:
-        self.engine = StandIn()
-        self.clock = Clock()
-        self.trades = Trades()
-        carrier = Carrier(cast("Engine", self.engine), self.clock)
-        self.market = Market(
-            MarketSettings(**{"capacity": CAPACITY, "reserve": RESERVE, **settings}),
-            engine=cast("Engine", self.engine),
-            carrier=carrier,
-            trades=self.trades,
-            clock=self.clock,
-        )
-
-    def free(self, peer: int, rate: int = CAPACITY) -> None:
-        """A peer that never bids."""
-        self.engine.taking[peer] = rate
-
-    def payer(self, peer: int, price: int, wanted: int = 0) -> SellerSession:
-        """A covered payer whose bid is in; `wanted` in bytes per second."""
-        self.engine.taking[peer] = CAPACITY
-        hello = PeerHello(PeerId(peer), TORRENT, "127.0.0.1", 1, "", False, b"")
-        trade = Trade.of(hello, 0)
-        key = PrivateKey(bytes([peer]) * 32)
-        trade.seller = SellerSession(SellerTerms(SELLER.address, {RAIL.id: RAIL}, RESERVE), bytes(32))
-        self.trades.add(trade)
-        self.bid(trade.seller, key, price, wanted)
-        account = SellerAccount(trade.seller.terms.credit)
-        account.coverage = 10**30
-        trade.seller.coverage_known(account)
-        return trade.seller
-
-    def bid(self, seller: SellerSession, key: PrivateKey, price: int, wanted: int) -> None:
-        digest = bid_digest(RAIL, key.address, SELLER.address, price, bytes(32))
-        now = self.now
-        seller.message(Bid(RAIL.id, key.address, price, wanted, now.wall + 60, None, key.sign_digest(digest)), now)
-
-    @property
-    def now(self) -> Now:
-        return Now(self.clock.now(), self.clock.wall())
-
-    async def rounds(self, count: int = 1) -> None:
-        """Each a second apart; every peer takes what it can of what it is expected to get."""
-        for _ in range(count):
-            await self.market.hold()
-            self.clock.time += 1.0
-            for peer, most in self.engine.taking.items():
-                target = self.market.latest.targets.get(PeerId(peer), 0)
-                self.engine.sent[peer] = self.engine.sent.get(peer, 0) + min(most, target)
 
 
 async def test_winners_pay_the_highest_losing_price_and_weigh_what_they_were_granted() -> None:
@@ -164,6 +40,22 @@ async def test_a_bid_that_gets_nothing_is_served_free_until_it_wins() -> None:
     await hall.rounds()
     assert (high.state.value, low.state.value) == ("outbid", "priced")
     assert hall.market.latest.clearing == 5000
+
+
+async def test_a_buyer_that_has_all_it_wanted_neither_sets_the_price_nor_keeps_a_share() -> None:
+    hall = Hall()
+    hall.payer(1, 5000)
+    hall.payer(2, 3000)
+    await hall.rounds()
+    assert hall.market.latest.granted == {1: 16_000_000}
+    hall.engine.taking[1] = 0  # complete: no longer interested
+    await hall.rounds()
+    assert (hall.market.latest.granted, hall.market.latest.clearing) == ({2: 16_000_000}, RESERVE)
+    peer, clear = hall.engine.messages[-1]
+    assert (peer, clear.price, clear.rate) == (2, RESERVE, 16_000_000)
+    hall.engine.taking[1] = CAPACITY
+    await hall.rounds()
+    assert hall.market.latest.granted == {1: 16_000_000}
 
 
 async def test_an_unchanged_round_says_nothing_to_anybody() -> None:
@@ -203,3 +95,36 @@ async def test_without_an_upload_limit_there_is_no_auction_and_payers_are_served
     assert hall.market.latest.number == 0
     assert seller.state.value == "priced"
     assert hall.engine.messages == []
+
+
+async def test_a_payer_that_gets_less_than_its_part_is_given_a_larger_weight() -> None:
+    hall = Hall()
+    hall.payer(1, 5000, 10_000_000)
+    hall.payer(2, 3000, 8_000_000)
+    hall.free(11)
+    await hall.rounds()
+    before = {peer: policy.priority for peer, policy in hall.engine.policies.items()}
+    hall.engine.taking[2] = 5_700_000  # 95 % of what it was granted
+    await hall.rounds(8)
+    after = {peer: policy.priority for peer, policy in hall.engine.policies.items()}
+    assert after[2] / after[1] > 1.02 * before[2] / before[1]
+
+
+async def test_free_peers_have_one_weight_whatever_each_of_them_got() -> None:
+    hall = Hall()
+    hall.payer(1, 5000)
+    hall.free(11)
+    hall.free(12, 1_900_000)
+    hall.free(13, 1_800_000)
+    for _ in range(6):
+        await hall.rounds()
+        assert len({hall.engine.policies[peer].priority for peer in (11, 12, 13)}) == 1
+
+
+async def test_a_round_tells_how_long_it_took() -> None:
+    hall = Hall()
+    hall.payer(1, 5000)
+    ticks = iter(range(1000))
+    hall.clock.now = lambda: 100.0 + next(ticks) / 1000  # type: ignore[method-assign]  # every look takes 1 ms
+    await hall.market.hold()
+    assert 0 < hall.market.latest.took < 0.05

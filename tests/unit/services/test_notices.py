@@ -23,8 +23,7 @@ async def till(tmp_path: Path) -> AsyncIterator[Till]:
 
 
 async def coverage(till: Till, key: PrivateKey) -> int:
-    available, _ = await till.vault.coverage(till.rail, key.address)
-    return available
+    return (await till.vault.standing(till.rail, key.address)).reachable
 
 
 # --- news -----------------------------------------------------------------------------------------------------------

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from node.speed.credit import FORGIVE_DIVISOR, CreditPolicy, SellerAccount
 from wallet.amount import MIB, cost
+from wallet.solvency import Funds, Standing
 
+BTT = 10**18
 PRICE = 10**15
 FAST = 10**12
 
@@ -69,6 +71,21 @@ def test_a_cheque_never_lowers_what_is_accepted() -> None:
     assert (account.accepted, account.signature) == (100, b"x")
 
 
+def test_credit_shrinks_with_the_payers_standing_and_says_why() -> None:
+    account = SellerAccount(CreditPolicy(), rate=FAST)
+    assert account.left(PRICE) == cost(MIB, PRICE)
+    account.cover(Standing(Funds(balance=5 * BTT, notice=5 * BTT)))
+    assert account.left(PRICE) == 0
+    assert account.why_uncovered == (
+        "another cheque of this payer is worth 0 BTT: vault holds 5 BTT, less 5 BTT under notice"
+    )
+    account.cover(Standing(Funds(balance=5 * BTT), paid_out=BTT))
+    account.earned = account.accepted = 6 * BTT
+    assert account.why_uncovered.endswith("worth 0 BTT: vault holds 5 BTT, less 5 BTT in cheques we hold")
+    account.cover(Standing(Funds(balance=0)))
+    assert account.why_uncovered == "the payer's vault covers nothing: deposit first"
+
+
 def test_coverage_bounds_credit_by_what_the_vault_still_holds() -> None:
     account = SellerAccount(CreditPolicy(), rate=FAST, coverage=10, earned=4)
     assert account.left(PRICE) == 6
@@ -83,6 +100,7 @@ class Connection:
     """One that holds so many units."""
 
     held: int = 0
+    price: int = PRICE
 
 
 @given(st.lists(st.integers(0, 10**16), min_size=1, max_size=6), st.integers(0, 10**16))

@@ -18,6 +18,7 @@ from node.speed.messages import (
     Clear,
     Hello,
     Message,
+    Net,
     RailOffer,
     Receipt,
     Stop,
@@ -48,6 +49,7 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(ChequeMessage, RAILS, ADDRESSES, AMOUNTS, SIGNATURES),
     st.builds(Receipt, RAILS, AMOUNTS, SIGNATURES | st.just(b""), SIZES, SIZES, AMOUNTS, SIZES),
     st.builds(Stop, st.sampled_from(StopCode), st.text("abc xyz,.:", max_size=200)),
+    st.builds(Net, RAILS, AMOUNTS, SIZES, SIZES),
 )
 
 

@@ -49,7 +49,7 @@ def test_a_draw_is_free_again_when_paid_or_given_back() -> None:
     assert newcomers.draw("192.0.2.2", "b", MIB, 0) == 0
     newcomers.give_back("192.0.2.1", "a", MIB // 4, 0)
     assert newcomers.draw("192.0.2.2", "b", MIB, 0) == MIB // 4
-    newcomers.paid("192.0.2.1", "a", 0)
+    newcomers.give_back("192.0.2.1", "a", MIB, 0)
     assert newcomers.draw("192.0.2.2", "b", MIB, 0) == MIB
 
 
@@ -74,7 +74,7 @@ def test_no_prefix_keeps_more_than_its_window_and_what_time_released_even_when_f
         now += passed
         prefix, key = prefix_of(host), (prefix_of(host), who)
         if what == "pay":
-            newcomers.paid(host, who, now)
+            newcomers.give_back(host, who, unpaid.get(key, 0), now)
             taken[prefix] = taken.get(prefix, 0) - unpaid.pop(key, 0)
             continue
         level = newcomers.level(host, now)

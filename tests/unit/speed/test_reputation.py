@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +15,6 @@ from node.speed.reputation import (
     Deed,
     Key,
     Reputation,
-    ReputationError,
     trusted_window,
 )
 from wallet.address import Address
@@ -27,7 +23,7 @@ from wallet.amount import GIB, MIB
 NOW = 20_000 * DAY
 PEER = Key("eip155:199", Address(b"\x11" * 20))
 GOOD = (Deed.DELIVERED, Deed.BOUGHT)
-BAD = (Deed.FAILED, Deed.OVERCOUNTED, Deed.STOPS)
+BAD = (Deed.FAILED, Deed.OVERCOUNTED, Deed.UNPAID, Deed.STOPS)
 deeds = st.lists(st.tuples(st.sampled_from([*GOOD, *BAD]), st.integers(0, GIB)), max_size=12)
 
 
@@ -38,7 +34,7 @@ def peer(number: int) -> Key:
 def test_a_stranger_is_neutral() -> None:
     book = Reputation()
     assert book.score(PEER, NOW) == NEUTRAL
-    assert book.serves(PEER, NOW)
+    assert book.barred_until(PEER, NOW) is None
 
 
 @given(deeds, st.sampled_from(GOOD), st.sampled_from(BAD), st.integers(1, GIB))
@@ -80,21 +76,20 @@ def test_reading_often_changes_nothing(pauses: list[int]) -> None:
 def test_a_bounce_bars_from_paid_service_and_longer_each_time() -> None:
     book = Reputation()
     assert book.bounced(PEER, NOW) == NOW + BAR_SECONDS
-    assert not book.serves(PEER, NOW + BAR_SECONDS - 1)
+    assert book.barred_until(PEER, NOW + BAR_SECONDS - 1) == NOW + BAR_SECONDS
     assert book.score(PEER, NOW) == 0
-    assert book.serves(PEER, NOW + BAR_SECONDS)
+    assert book.barred_until(PEER, NOW + BAR_SECONDS) is None
     assert book.bounced(PEER, NOW) == NOW + 2 * BAR_SECONDS
     for _ in range(20):
         book.bounced(PEER, NOW)
-    assert not book.serves(PEER, NOW + (BAR_SECONDS << MAX_BAR_DOUBLINGS) - 1)
-    assert book.serves(PEER, NOW + (BAR_SECONDS << MAX_BAR_DOUBLINGS))
+    assert book.barred_until(PEER, NOW) == NOW + (BAR_SECONDS << MAX_BAR_DOUBLINGS)
 
 
 def test_a_bounce_made_good_lifts_the_bar_and_is_remembered() -> None:
     book = Reputation()
     book.bounced(PEER, NOW)
     book.made_good(PEER)
-    assert book.serves(PEER, NOW)
+    assert book.barred_until(PEER, NOW) is None
     assert book.bounces(PEER) == 1
     assert book.score(PEER, NOW) < NEUTRAL
 
@@ -106,50 +101,46 @@ def test_a_flood_of_strangers_does_not_wash_a_bounce_away() -> None:
         book.note(peer(n), Deed.DELIVERED, MIB, NOW)
     assert len(book) == 10
     assert book.bounces(PEER) == 1
-    assert not book.serves(PEER, NOW)
+    assert book.barred_until(PEER, NOW) is not None
 
 
 @given(deeds, st.integers(0, 3))
-def test_what_is_exported_comes_back_the_same_through_json(history: list[tuple[Deed, int]], bounces: int) -> None:
+def test_what_is_kept_comes_back_the_same(history: list[tuple[Deed, int]], bounces: int) -> None:
     book, copy = Reputation(), Reputation()
     for deed, size in history:
         book.note(PEER, deed, size, NOW)
     for _ in range(bounces):
         book.bounced(PEER, NOW)
-    rows = book.export(NOW + DAY)
-    copy.load(json.loads(json.dumps(rows)), NOW + DAY)
-    assert copy.export(NOW + DAY) == rows
+    copy.restore(book.changes().records)
+    later = NOW + DAY
+    for ask in (Reputation.tallies, Reputation.score, Reputation.barred_until):
+        assert ask(copy, PEER, later) == ask(book, PEER, later)
+    assert (copy.bounces(PEER), copy.met_at(PEER)) == (book.bounces(PEER), book.met_at(PEER))
 
 
-@pytest.mark.parametrize(
-    "spoilt",
-    [
-        {"rail": ""},
-        {"rail": "x" * 200},
-        {"address": "0x12"},
-        {"delivered": -1},
-        {"delivered": "1.5"},
-        {"paid": "9" * 90},
-        {"step": 10**9},
-        {"bounces": True},
-        {"barred_until": None},
-    ],
-)
-def test_bad_data_is_refused_in_one_line_and_changes_nothing(spoilt: dict[str, object]) -> None:
-    book = Reputation()
-    book.bounced(PEER, NOW)
-    rows = book.export(NOW)
-    with pytest.raises(ReputationError, match=r"^record 1: [^\n]+$"):
-        book.load([{**rows[0], **spoilt}], NOW)
-    assert book.export(NOW) == rows
-
-
-def test_more_records_than_fit_are_refused() -> None:
-    book = Reputation()
-    for n in range(3):
+def test_changes_are_told_once_and_again_where_they_could_not_be_kept() -> None:
+    book = Reputation(capacity=2)
+    for n in (1, 2, 3):
         book.note(peer(n), Deed.DELIVERED, MIB, NOW)
-    with pytest.raises(ReputationError, match="more than 2 records"):
-        Reputation(capacity=2).load(book.export(NOW), NOW)
+    found = book.changes()
+    assert {kept.address for kept in found.records} == {peer(2).address, peer(3).address}
+    assert found.forgotten == (peer(1),)
+    assert book.changes() == ((), ())
+    book.not_kept(found)
+    again = book.changes()
+    assert (set(again.records), again.forgotten) == (set(found.records), found.forgotten)
+    book.bounced(peer(2), NOW)
+    book.made_good(peer(2))
+    assert [kept.barred_until for kept in book.changes().records] == [0]
+
+
+def test_a_smaller_book_takes_over_those_met_last_and_the_bounces() -> None:
+    book, small = Reputation(), Reputation(capacity=3)
+    book.bounced(PEER, NOW)
+    for n in range(4):
+        book.note(peer(n), Deed.DELIVERED, MIB, NOW + n)
+    small.restore(book.changes().records)
+    assert set(small) == {PEER, peer(2), peer(3)}
 
 
 def test_credit_shrinks_with_the_score_and_never_grows_beyond_history() -> None:

@@ -1,0 +1,1 @@
+"""One module per `./run sim NAME`: what is asked, the runs that answer it, the verdict and the plots."""
