@@ -4,9 +4,10 @@ pragma solidity ^0.8.28;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
-import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol";
 import {Bep52} from "./lib/Bep52.sol";
+import {Bits} from "./lib/Bits.sol";
+import {StorageContract, Terms} from "./lib/Terms.sol";
 
 /// @title Escrow, collateral and proofs for rented disk.
 ///
@@ -44,25 +45,9 @@ import {Bep52} from "./lib/Bep52.sol";
 /// all balances and of what running contracts and open challenges have locked.
 contract StorageMarket is ReentrancyGuard {
     using SafeERC20 for IERC20;
+    using Terms for StorageContract;
 
     // --- types -----------------------------------------------------------------------------------------------------
-
-    /// @dev `root`, `length`: of the shard, by BEP 52. `payee` gets what the host earns; `auditor` may vouch and challenge
-    /// beside the renter (0: nobody). Epoch e is [start + e * epochLength, start + (e + 1) * epochLength) in Unix seconds.
-    struct StorageContract {
-        bytes32 root;
-        uint64 length;
-        address renter;
-        address host;
-        address payee;
-        address auditor;
-        uint64 start;
-        uint32 epochs;
-        uint32 epochLength;
-        uint256 pricePerEpoch;
-        uint256 collateral;
-        uint256 nonce;
-    }
 
     enum Status {
         Unknown,
@@ -71,16 +56,6 @@ contract StorageMarket is ReentrancyGuard {
         Completed,
         Cancelled,
         Failed
-    }
-
-    /// @notice What about the terms cannot be.
-    enum Flaw {
-        Length,
-        Payee,
-        Start,
-        Epochs,
-        Term,
-        Amounts
     }
 
     /// @dev Two slots. `epochs`: how many the contract runs, fewer than agreed after an exit. `attempt`: one more than
@@ -97,21 +72,6 @@ contract StorageMarket is ReentrancyGuard {
     }
 
     // --- state -----------------------------------------------------------------------------------------------------
-
-    /// @notice The most epochs of a contract: one bit each.
-    uint256 public constant MAX_EPOCHS = 256;
-    uint256 public constant MAX_TERM = 5 * 365 days;
-
-    bytes32 private constant DOMAIN_TYPE =
-        keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
-    bytes32 private constant DOMAIN_NAME = keccak256("bttnode StorageMarket");
-    bytes32 private constant DOMAIN_VERSION = keccak256("1");
-    bytes32 private constant CONTRACT_TYPE = keccak256(
-        "StorageContract(bytes32 root,uint64 length,address renter,address host,address payee,address auditor,"
-        "uint64 start,uint32 epochs,uint32 epochLength,uint256 pricePerEpoch,uint256 collateral,uint256 nonce)"
-    );
-    bytes32 private constant VOUCHER_TYPE = keccak256("Voucher(bytes32 id,uint32 throughEpoch)");
-    bytes32 private constant CANCEL_TYPE = keccak256("Cancel(bytes32 id,uint32 throughEpoch)");
 
     /// @notice The token of all money here.
     IERC20 public immutable token;
@@ -161,7 +121,6 @@ contract StorageMarket is ReentrancyGuard {
 
     error BadAddress(address given);
     error BadAnswerPeriod(uint256 given);
-    error BadTerms(Flaw flaw);
     error BadSignature();
     error BadEpoch(uint256 given, uint256 most);
     error BadIndex(uint256 given, uint256 blocks);
@@ -222,7 +181,7 @@ contract StorageMarket is ReentrancyGuard {
         returns (bytes32 id)
     {
         bytes32 separator = domainSeparator();
-        id = _id(separator, terms);
+        id = terms.id(separator);
         _open(id, terms, renterSignature, hostSignature);
     }
 
@@ -250,7 +209,7 @@ contract StorageMarket is ReentrancyGuard {
         bytes calldata hostSignature
     ) external {
         bytes32 separator = domainSeparator();
-        _cancel(separator, _id(separator, terms), terms, throughEpoch, renterSignature, hostSignature);
+        _cancel(separator, terms.id(separator), terms, throughEpoch, renterSignature, hostSignature);
     }
 
     /// @notice `cancel` one contract and `open` another on the same shard, with another host or other terms: both happen
@@ -266,8 +225,8 @@ contract StorageMarket is ReentrancyGuard {
             revert BadSuccessor();
         }
         bytes32 separator = domainSeparator();
-        bytes32 id = _id(separator, terms);
-        successor = _id(separator, next);
+        bytes32 id = terms.id(separator);
+        successor = next.id(separator);
         _cancel(separator, id, terms, throughEpoch, cancelSignatures[0], cancelSignatures[1]);
         _open(successor, next, openSignatures[0], openSignatures[1]);
         emit HandedOver(id, successor);
@@ -280,10 +239,10 @@ contract StorageMarket is ReentrancyGuard {
         (, bytes32 id, State storage state) = _active(terms);
         if (state.answerBy != 0) revert ChallengeOpen(state.answerBy);
         if (block.timestamp < terms.start) revert NotYet(terms.start);
-        uint256 epochs = _begun(terms) + 1;
-        if (epochs >= state.epochs) revert TooLate(_endOf(terms, state));
+        uint256 epochs = terms.begun() + 1;
+        if (epochs >= state.epochs) revert TooLate(terms.end(state.epochs));
         state.epochs = uint16(epochs);
-        uint256 fee = _fee(terms, epochs);
+        uint256 fee = terms.exitFee(epochs);
         uint256 refund = (terms.epochs - epochs) * terms.pricePerEpoch;
         balance[terms.renter] += fee + refund;
         emit Exiting(id, epochs, fee, refund);
@@ -304,10 +263,10 @@ contract StorageMarket is ReentrancyGuard {
     /// may submit it. Closes the contract where this was all that was missing.
     function settle(StorageContract calldata terms, uint32 throughEpoch, bytes calldata signature) external {
         (bytes32 separator, bytes32 id, State storage state) = _active(terms);
-        uint256 begun = _begun(terms);
+        uint256 begun = terms.begun();
         uint256 most = begun < state.epochs ? begun : state.epochs;
         if (throughEpoch == 0 || throughEpoch > most) revert BadEpoch(throughEpoch, most);
-        address signer = _signer(_message(separator, VOUCHER_TYPE, id, throughEpoch), signature);
+        address signer = _signer(Terms.message(separator, Terms.VOUCHER, id, throughEpoch), signature);
         if (signer == address(0) || (signer != terms.renter && signer != terms.auditor)) revert BadSignature();
         if (_pay(id, state, terms, throughEpoch) == 0) revert NothingThere();
         if (block.timestamp >= _closableAt(terms, state) && state.answerBy == 0) _complete(id, state, terms);
@@ -320,8 +279,8 @@ contract StorageMarket is ReentrancyGuard {
         uint256 ready = uint256(terms.start) + terms.epochLength;
         if (block.timestamp < ready) revert NotYet(ready);
         epoch = (block.timestamp - ready) / terms.epochLength;
-        if (epoch >= state.epochs) revert TooLate(_endOf(terms, state) + terms.epochLength);
-        if (state.paid >> epoch & 1 != 0) revert NothingThere();
+        if (epoch >= state.epochs) revert TooLate(terms.end(state.epochs) + terms.epochLength);
+        if (Bits.has(state.paid, epoch)) revert NothingThere();
         if (state.attempt > epoch) revert AlreadyBegun(epoch);
         state.attempt = uint16(epoch + 1);
         state.seedBlock = uint64(block.number + 1);
@@ -347,7 +306,7 @@ contract StorageMarket is ReentrancyGuard {
         (, bytes32 id, State storage state) = _active(terms);
         if (state.answerBy != 0) revert ChallengeOpen(state.answerBy);
         if (block.timestamp < terms.start) revert NotYet(terms.start);
-        uint256 end = _endOf(terms, state);
+        uint256 end = terms.end(state.epochs);
         if (block.timestamp >= end) revert TooLate(end);
         uint256 blocks = Bep52.blocks(terms.length);
         if (index >= blocks) revert BadIndex(index, blocks);
@@ -388,7 +347,7 @@ contract StorageMarket is ReentrancyGuard {
     ) private {
         State storage state = _states[id];
         if (state.status != Status.Unknown) revert WrongStatus(state.status);
-        _check(terms);
+        terms.check();
         if (block.timestamp >= terms.start) revert TooLate(terms.start);
         _require(id, renterSignature, terms.renter);
         _require(id, hostSignature, terms.host);
@@ -413,19 +372,6 @@ contract StorageMarket is ReentrancyGuard {
         );
     }
 
-    function _check(StorageContract calldata terms) private view {
-        if (terms.length == 0) revert BadTerms(Flaw.Length);
-        if (terms.payee == address(0) || terms.payee == address(this)) revert BadTerms(Flaw.Payee);
-        if (terms.epochs == 0 || terms.epochs > MAX_EPOCHS) revert BadTerms(Flaw.Epochs);
-        uint256 term = uint256(terms.epochs) * terms.epochLength;
-        if (term == 0 || term > MAX_TERM) revert BadTerms(Flaw.Term);
-        if (terms.start > block.timestamp + MAX_TERM) revert BadTerms(Flaw.Start);
-        // So that sums and products of a contract's amounts stay far below 256 bits.
-        if (terms.pricePerEpoch > type(uint128).max || terms.collateral > type(uint128).max) {
-            revert BadTerms(Flaw.Amounts);
-        }
-    }
-
     function _cancel(
         bytes32 separator,
         bytes32 id,
@@ -437,7 +383,7 @@ contract StorageMarket is ReentrancyGuard {
         State storage state = _states[id];
         if (state.status != Status.Active) revert WrongStatus(state.status);
         if (throughEpoch > state.epochs) revert BadEpoch(throughEpoch, state.epochs);
-        bytes32 message = _message(separator, CANCEL_TYPE, id, throughEpoch);
+        bytes32 message = Terms.message(separator, Terms.CANCEL, id, throughEpoch);
         _require(message, renterSignature, terms.renter);
         _require(message, hostSignature, terms.host);
         if (throughEpoch != 0) _pay(id, state, terms, throughEpoch);
@@ -449,8 +395,8 @@ contract StorageMarket is ReentrancyGuard {
         private
         returns (uint256 epochs)
     {
-        uint256 due = _first(throughEpoch) & ~state.paid;
-        epochs = _count(due);
+        uint256 due = Bits.first(throughEpoch) & ~state.paid;
+        epochs = Bits.count(due);
         if (epochs == 0) return 0;
         state.paid |= due;
         uint256 amount = epochs * terms.pricePerEpoch;
@@ -466,7 +412,7 @@ contract StorageMarket is ReentrancyGuard {
     function _end(bytes32 id, State storage state, StorageContract calldata terms, Status status, uint256 toHost)
         private
     {
-        uint256 unearned = (state.epochs - _count(state.paid)) * terms.pricePerEpoch;
+        uint256 unearned = (state.epochs - Bits.count(state.paid)) * terms.pricePerEpoch;
         uint256 toRenter = unearned + _collateral(terms, state) - toHost;
         if (state.answerBy != 0) {
             state.answerBy = 0;
@@ -490,7 +436,7 @@ contract StorageMarket is ReentrancyGuard {
         returns (bytes32 separator, bytes32 id, State storage state)
     {
         separator = domainSeparator();
-        id = _id(separator, terms);
+        id = terms.id(separator);
         state = _states[id];
         if (state.status != Status.Active) revert WrongStatus(state.status);
     }
@@ -503,7 +449,7 @@ contract StorageMarket is ReentrancyGuard {
     {
         if (state.attempt == 0) revert NothingThere();
         epoch = state.attempt - 1;
-        if (state.paid >> epoch & 1 != 0) revert NothingThere();
+        if (Bits.has(state.paid, epoch)) revert NothingThere();
         uint256 seedBlock = state.seedBlock;
         if (block.number <= seedBlock) revert SeedNotYet(seedBlock);
         bytes32 seed = blockhash(seedBlock);
@@ -511,39 +457,14 @@ contract StorageMarket is ReentrancyGuard {
         index = uint256(keccak256(abi.encode(seed, id))) % Bep52.blocks(terms.length);
     }
 
-    /// @dev How many epochs have begun; also counts beyond the end. 0 before the start.
-    function _begun(StorageContract calldata terms) private view returns (uint256) {
-        if (block.timestamp < terms.start) return 0;
-        return (block.timestamp - terms.start) / terms.epochLength + 1;
-    }
-
-    function _endOf(StorageContract calldata terms, State storage state) private view returns (uint256) {
-        return terms.start + uint256(state.epochs) * terms.epochLength;
-    }
-
     function _closableAt(StorageContract calldata terms, State storage state) private view returns (uint256) {
-        uint256 end = _endOf(terms, state);
-        return state.paid & _first(state.epochs) == _first(state.epochs) ? end : end + terms.epochLength;
+        uint256 end = terms.end(state.epochs);
+        return state.paid & Bits.first(state.epochs) == Bits.first(state.epochs) ? end : end + terms.epochLength;
     }
 
     /// @dev What is left of the collateral after the fee of an exit, which is none where the contract runs to its end.
     function _collateral(StorageContract calldata terms, State storage state) private view returns (uint256) {
-        return terms.collateral - _fee(terms, state.epochs);
-    }
-
-    /// @dev Rounded down.
-    function _fee(StorageContract calldata terms, uint256 epochs) private pure returns (uint256) {
-        return terms.collateral * (terms.epochs - epochs) / (2 * uint256(terms.epochs));
-    }
-
-    /// @dev Bits 0 to `count` - 1, for 1 to 256.
-    function _first(uint256 count) private pure returns (uint256) {
-        return type(uint256).max >> (256 - count);
-    }
-
-    /// @dev How many bits are set.
-    function _count(uint256 bits) private pure returns (uint256 count) {
-        for (; bits != 0; bits &= bits - 1) ++count;
+        return terms.collateral - terms.exitFee(state.epochs);
     }
 
     // --- signatures ------------------------------------------------------------------------------------------------
@@ -555,18 +476,6 @@ contract StorageMarket is ReentrancyGuard {
     /// @dev Who signed, with 65 bytes r, s, v and s in the lower half of the order; the zero address for nobody.
     function _signer(bytes32 message, bytes calldata signature) private pure returns (address signer) {
         (signer,,) = ECDSA.tryRecover(message, signature);
-    }
-
-    function _id(bytes32 separator, StorageContract calldata terms) private pure returns (bytes32) {
-        return MessageHashUtils.toTypedDataHash(separator, keccak256(abi.encode(CONTRACT_TYPE, terms)));
-    }
-
-    function _message(bytes32 separator, bytes32 kind, bytes32 id, uint256 throughEpoch)
-        private
-        pure
-        returns (bytes32)
-    {
-        return MessageHashUtils.toTypedDataHash(separator, keccak256(abi.encode(kind, id, throughEpoch)));
     }
 
     // --- views -----------------------------------------------------------------------------------------------------
@@ -591,23 +500,21 @@ contract StorageMarket is ReentrancyGuard {
     /// @notice EIP-712 domain separator. The chain id is taken modulo 2^32, because the TVM's `block.chainid` is the
     /// whole genesis block id on some networks and its last four bytes on others.
     function domainSeparator() public view returns (bytes32) {
-        return keccak256(
-            abi.encode(DOMAIN_TYPE, DOMAIN_NAME, DOMAIN_VERSION, block.chainid & 0xffffffff, address(this))
-        );
+        return Terms.domain(block.chainid & 0xffffffff, address(this));
     }
 
     /// @notice The contract's id, which is what both sides sign.
     function digest(StorageContract calldata terms) public view returns (bytes32) {
-        return _id(domainSeparator(), terms);
+        return terms.id(domainSeparator());
     }
 
     /// @notice What renter or auditor sign in a voucher.
     function voucherDigest(bytes32 id, uint32 throughEpoch) external view returns (bytes32) {
-        return _message(domainSeparator(), VOUCHER_TYPE, id, throughEpoch);
+        return Terms.message(domainSeparator(), Terms.VOUCHER, id, throughEpoch);
     }
 
     /// @notice What both sides sign to cancel.
     function cancelDigest(bytes32 id, uint32 throughEpoch) external view returns (bytes32) {
-        return _message(domainSeparator(), CANCEL_TYPE, id, throughEpoch);
+        return Terms.message(domainSeparator(), Terms.CANCEL, id, throughEpoch);
     }
 }

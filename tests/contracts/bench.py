@@ -62,6 +62,8 @@ def _plain(value: Any) -> Any:
             return (_plain(value.cheque), *compact_signature(value.signature))
         case list():
             return [_plain(item) for item in value]
+        case tuple():
+            return tuple(_plain(item) for item in value)
     return value
 
 
@@ -127,12 +129,17 @@ def _readable(value: Any) -> Any:
     return Address.parse(value) if isinstance(value, str) and len(value) == 42 else value
 
 
-def transact(chain: Chain, sender: PrivateKey, to: bytes, data: bytes) -> Mined:
+def submit(chain: Chain, sender: PrivateKey, to: bytes, data: bytes) -> bytes:
+    """The transaction's hash; it is in a block already if the chain mines by itself."""
     unsigned = Transaction.create_unsigned_transaction(
-        nonce=chain.nonce(sender.address.raw), gas_price=0, gas=GAS, to=RawAddress(to), value=0, data=data
+        nonce=chain.next_nonce(sender.address.raw), gas_price=0, gas=GAS, to=RawAddress(to), value=0, data=data
     )
     signed = unsigned.as_signed_transaction(RawKey(sender.secret), chain_id=chain.settings.chain_id)
-    mined = chain.mined(chain.submit(signed.encode()))
+    return chain.submit(signed.encode())
+
+
+def transact(chain: Chain, sender: PrivateKey, to: bytes, data: bytes) -> Mined:
+    mined = chain.mined(submit(chain, sender, to, data))
     assert mined is not None
     return mined
 
@@ -142,6 +149,20 @@ def create(chain: Chain, name: str, types: Sequence[str], arguments: Sequence[An
     mined = transact(chain, key(0), b"", data)
     assert mined.created is not None, f"{name} was not deployed"
     return Contract(chain, name, Address(mined.created))
+
+
+def greedy_token(chain: Chain) -> Address:
+    """A token that keeps a tenth of every transfer, and in which one contract alone holds anything.
+
+    balanceOf answers slot 0; anything else adds nine tenths of the third argument to slot 0 and answers true.
+    """
+    is_balance_of = "60003560e01c6370a0823114602957"
+    add_nine_tenths = "600a6009604435020460005401600055600160005260206000f3"
+    answer_slot_0 = "5b60005460005260206000f3"
+    code = bytes.fromhex(is_balance_of + add_nine_tenths + answer_slot_0)
+    mined = transact(chain, key(0), b"", bytes.fromhex(f"60{len(code):02x}600c60003960{len(code):02x}6000f3") + code)
+    assert mined.created is not None
+    return Address(mined.created)
 
 
 class Bench:
