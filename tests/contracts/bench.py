@@ -68,12 +68,10 @@ def _plain(value: Any) -> Any:
 
 
 @dataclass
-class Contract:
-    """A deployed contract whose functions are called by name."""
+class Interface:
+    """What a contract's ABI says: calls into bytes, and bytes into events and refusals."""
 
-    chain: Chain
     name: str
-    address: Address
     _abi: dict[tuple[str, str], Any] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -84,26 +82,11 @@ class Contract:
         selector = keccak(text=f"{function}({','.join(types)})")[:4]
         return selector + encode(types, [_plain(argument) for argument in arguments])
 
-    def read(self, function: str, *arguments: Any, sender: Address = NOBODY) -> Any:
-        """A view, or a trial of a change in the next block. Raises `RevertedError`."""
-        call = Call(sender=sender.raw, to=self.address.raw, data=self.call_data(function, *arguments))
-        try:
-            output = self.chain.call_next(call)
-        except CallFailedError as error:
-            raise self._refusal(error.output) from None
+    def result(self, function: str, output: bytes) -> Any:
         values = decode([collapse_if_tuple(entry) for entry in self._abi["function", function]["outputs"]], output)
         return values[0] if len(values) == 1 else values
 
-    def send(self, sender: PrivateKey, function: str, *arguments: Any) -> Receipt:
-        """A transaction. Raises `RevertedError` when it fails in its block."""
-        mined = transact(self.chain, sender, self.address.raw, self.call_data(function, *arguments))
-        if not mined.success:
-            self.read(function, *arguments, sender=sender.address)
-            raise AssertionError("failed as a transaction, but not as a call")
-        events = [log.event for log in self.chain.logs_of(mined) if log.event.address == self.address.raw]
-        return Receipt(mined, [self._event(event) for event in events])
-
-    def _event(self, event: Event) -> tuple[str, tuple[Any, ...]]:
+    def event(self, event: Event) -> tuple[str, tuple[Any, ...]]:
         for (kind, name), entry in self._abi.items():
             types = [collapse_if_tuple(argument) for argument in entry.get("inputs", ())]
             if kind == "event" and keccak(text=f"{name}({','.join(types)})") == event.topics[0]:
@@ -117,12 +100,38 @@ class Contract:
                 )
         raise AssertionError("an event the ABI does not know")
 
-    def _refusal(self, output: bytes) -> RevertedError:
+    def refusal(self, output: bytes) -> RevertedError:
         for (kind, name), entry in self._abi.items():
             types = [collapse_if_tuple(argument) for argument in entry.get("inputs", ())]
             if kind == "error" and keccak(text=f"{name}({','.join(types)})")[:4] == output[:4]:
                 return RevertedError(name, tuple(map(_readable, decode(types, output[4:]))))
         return RevertedError(output.hex(), ())
+
+
+@dataclass
+class Contract(Interface):
+    """A deployed contract whose functions are called by name."""
+
+    chain: Chain
+    address: Address
+
+    def read(self, function: str, *arguments: Any, sender: Address = NOBODY) -> Any:
+        """A view, or a trial of a change in the next block. Raises `RevertedError`."""
+        call = Call(sender=sender.raw, to=self.address.raw, data=self.call_data(function, *arguments))
+        try:
+            output = self.chain.call_next(call)
+        except CallFailedError as error:
+            raise self.refusal(error.output) from None
+        return self.result(function, output)
+
+    def send(self, sender: PrivateKey, function: str, *arguments: Any) -> Receipt:
+        """A transaction. Raises `RevertedError` when it fails in its block."""
+        mined = transact(self.chain, sender, self.address.raw, self.call_data(function, *arguments))
+        if not mined.success:
+            self.read(function, *arguments, sender=sender.address)
+            raise AssertionError("failed as a transaction, but not as a call")
+        events = [log.event for log in self.chain.logs_of(mined) if log.event.address == self.address.raw]
+        return Receipt(mined, [self.event(event) for event in events])
 
 
 def _readable(value: Any) -> Any:
@@ -148,7 +157,7 @@ def create(chain: Chain, name: str, types: Sequence[str], arguments: Sequence[An
     data = load(name).bytecode + encode(types, [_plain(argument) for argument in arguments])
     mined = transact(chain, key(0), b"", data)
     assert mined.created is not None, f"{name} was not deployed"
-    return Contract(chain, name, Address(mined.created))
+    return Contract(name, chain, Address(mined.created))
 
 
 def greedy_token(chain: Chain) -> Address:

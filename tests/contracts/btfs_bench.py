@@ -62,7 +62,7 @@ class BtfsBench:
     def deploy(self, issuer: PrivateKey, generation: str = CURRENT, *, wbtt: Address | None = None) -> Contract:
         """A vault, as a BTFS node makes its own."""
         init = call_data("init(address,address)", issuer.address, wbtt or self.wbtt.address)
-        return Contract(self.chain, generation, self.deploy_any(issuer, self.logic[generation], init))
+        return Contract(generation, self.chain, self.deploy_any(issuer, self.logic[generation], init))
 
     def deploy_any(self, issuer: PrivateKey, logic: Address, init: bytes) -> Address:
         """What the factory makes of any code."""

@@ -77,6 +77,11 @@ class Terms(NamedTuple):
         return typed_digest(separator, _CANCEL_TYPE, self.id(separator), word(through))
 
 
+def index_of(terms: Terms, separator: bytes, seed: bytes) -> int:
+    """Which block a seed chooses for a contract."""
+    return int.from_bytes(keccak256(seed + terms.id(separator)), "big") % -(-terms.length // BLOCK)
+
+
 class Shard:
     """A file and its BEP 52 tree. `seed` makes different files of one length."""
 
@@ -111,15 +116,32 @@ class Shard:
         return self.block(index), path
 
 
+class RepetitiveShard:
+    """A file of 2^`height` times the same block, whose tree needs no memory: all nodes of a level are alike."""
+
+    def __init__(self, height: int) -> None:
+        self.length = BLOCK << height
+        self._block = Shard(BLOCK).data
+        self._path: list[bytes] = []
+        self.root = sha256(self._block).digest()
+        for _ in range(height):
+            self._path.append(self.root)
+            self.root = sha256(self.root + self.root).digest()
+
+    def proof(self, _index: int) -> Proof:
+        return self._block, self._path
+
+
 class StorageBench:
     """A chain with token, market and registry. Time stands still unless moved; gas is free."""
 
-    def __init__(self, chain_id: int = 199) -> None:
+    def __init__(self, chain_id: int = 199, bond: int = BOND) -> None:
         self.now = START
         self.chain = Chain(ChainSettings(chain_id=chain_id, gas_price=0), clock=lambda: self.now)
         self.token = create(self.chain, "TestBTT", ["string", "string"], ["Test BTT", "BTT"])
         kinds = ["address", "uint256", "uint256"]
-        self.market = create(self.chain, "StorageMarket", kinds, [self.token.address, BOND, ANSWER_PERIOD])
+        self.market = create(self.chain, "StorageMarket", kinds, [self.token.address, bond, ANSWER_PERIOD])
+        self.registry = create(self.chain, "HostRegistry", kinds, [self.token.address, 1, ANSWER_PERIOD])
         self.separator = separator(chain_id, self.market.address)
 
     def fund(self, owner: PrivateKey, amount: int) -> None:
@@ -158,5 +180,4 @@ class StorageBench:
         return self.index(terms, seed.hash)
 
     def index(self, terms: Terms, seed: bytes) -> int:
-        number = int.from_bytes(keccak256(seed + terms.id(self.separator)), "big")
-        return number % -(-terms.length // BLOCK)
+        return index_of(terms, self.separator, seed)

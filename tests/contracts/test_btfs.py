@@ -245,7 +245,7 @@ async def test_a_cheque_of_a_token_we_do_not_take_is_refused_without_a_question(
 async def test_a_vault_of_foreign_code_is_refused(bench: BtfsBench, host: Host) -> None:
     """The factory lists whatever code its caller chose."""
     vault = bench.deploy_any(MALLORY, bench.usdd.address, b"")
-    await refused(host, BrokenVaultError, bench.cheque(Contract(bench.chain, CURRENT, vault), MALLORY, HOST, 1))
+    await refused(host, BrokenVaultError, bench.cheque(Contract(CURRENT, bench.chain, vault), MALLORY, HOST, 1))
 
 
 async def test_a_first_generation_vault_takes_no_token_cheques(bench: BtfsBench, host: Host) -> None:

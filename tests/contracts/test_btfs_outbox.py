@@ -107,6 +107,6 @@ async def test_a_cheque_whose_money_is_gone_fails_before_it_costs_a_fee(node: No
 async def test_a_vault_that_answers_nonsense_is_its_payers_fault(node: Node) -> None:
     token = node.bench.usdd.address  # answers no question of vaults
     vault = await node.thread.run(lambda _: node.bench.deploy_any(RENTER, token, b""))
-    signed = node.bench.cheque(Contract(node.bench.chain, "BtfsTokenVaultDouble", vault), RENTER, HOST, 1)
+    signed = node.bench.cheque(Contract("BtfsTokenVaultDouble", node.bench.chain, vault), RENTER, HOST, 1)
     with pytest.raises(BrokenVaultError, match="does not answer"):
         await node.receive(signed)
