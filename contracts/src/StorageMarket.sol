@@ -3,7 +3,6 @@ pragma solidity ^0.8.28;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol";
 import {Bep52} from "./lib/Bep52.sol";
 import {Bits} from "./lib/Bits.sol";
@@ -180,9 +179,7 @@ contract StorageMarket is ReentrancyGuard {
         external
         returns (bytes32 id)
     {
-        bytes32 separator = domainSeparator();
-        id = terms.id(separator);
-        _open(id, terms, renterSignature, hostSignature);
+        return _open(terms, renterSignature, hostSignature);
     }
 
     /// @notice Renter or host: this contract shall not be, whether it was opened or only signed. Until it starts.
@@ -201,15 +198,15 @@ contract StorageMarket is ReentrancyGuard {
         }
     }
 
-    /// @notice End a contract as both sides signed it: epochs 0 to `throughEpoch` - 1 are paid, past or not.
+    /// @notice End a contract as both sides signed it: epochs 0 to `throughEpoch` - 1 are paid, past or not. A signature
+    /// on this has no expiry: whoever gives it treats the contract as over, and a host hands its vouchers in before.
     function cancel(
         StorageContract calldata terms,
         uint32 throughEpoch,
         bytes calldata renterSignature,
         bytes calldata hostSignature
     ) external {
-        bytes32 separator = domainSeparator();
-        _cancel(separator, terms.id(separator), terms, throughEpoch, renterSignature, hostSignature);
+        _cancel(terms, throughEpoch, renterSignature, hostSignature);
     }
 
     /// @notice `cancel` one contract and `open` another on the same shard, with another host or other terms: both happen
@@ -224,11 +221,8 @@ contract StorageMarket is ReentrancyGuard {
         if (next.root != terms.root || next.length != terms.length || next.renter != terms.renter) {
             revert BadSuccessor();
         }
-        bytes32 separator = domainSeparator();
-        bytes32 id = terms.id(separator);
-        successor = next.id(separator);
-        _cancel(separator, id, terms, throughEpoch, cancelSignatures[0], cancelSignatures[1]);
-        _open(successor, next, openSignatures[0], openSignatures[1]);
+        bytes32 id = _cancel(terms, throughEpoch, cancelSignatures[0], cancelSignatures[1]);
+        successor = _open(next, openSignatures[0], openSignatures[1]);
         emit HandedOver(id, successor);
     }
 
@@ -236,7 +230,7 @@ contract StorageMarket is ReentrancyGuard {
     /// and pays the renter half the collateral's share of the epochs after that, which are the renter's again.
     function exit(StorageContract calldata terms) external {
         if (msg.sender != terms.host) revert NotAllowed(msg.sender);
-        (, bytes32 id, State storage state) = _active(terms);
+        (bytes32 id, State storage state) = _active(terms);
         if (state.answerBy != 0) revert ChallengeOpen(state.answerBy);
         if (block.timestamp < terms.start) revert NotYet(terms.start);
         uint256 epochs = terms.begun() + 1;
@@ -250,11 +244,11 @@ contract StorageMarket is ReentrancyGuard {
 
     /// @notice End a contract that ran its term: when all is paid, or when the last epoch cannot be proved any more.
     function close(StorageContract calldata terms) external {
-        (, bytes32 id, State storage state) = _active(terms);
+        (bytes32 id, State storage state) = _active(terms);
         uint256 ready = _closableAt(terms, state);
         if (block.timestamp < ready) revert NotYet(ready);
         if (state.answerBy != 0) revert ChallengeOpen(state.answerBy);
-        _complete(id, state, terms);
+        _end(id, state, terms, Status.Completed, _collateral(terms, state));
     }
 
     // --- earning ---------------------------------------------------------------------------------------------------
@@ -262,20 +256,23 @@ contract StorageMarket is ReentrancyGuard {
     /// @notice Pay for epochs 0 to `throughEpoch` - 1, as far as they are not paid; signed by renter or auditor. Anybody
     /// may submit it. Closes the contract where this was all that was missing.
     function settle(StorageContract calldata terms, uint32 throughEpoch, bytes calldata signature) external {
-        (bytes32 separator, bytes32 id, State storage state) = _active(terms);
+        (bytes32 id, State storage state) = _active(terms);
         uint256 begun = terms.begun();
         uint256 most = begun < state.epochs ? begun : state.epochs;
         if (throughEpoch == 0 || throughEpoch > most) revert BadEpoch(throughEpoch, most);
-        address signer = _signer(Terms.message(separator, Terms.VOUCHER, id, throughEpoch), signature);
+        address signer = Terms.signer(voucherDigest(id, throughEpoch), signature);
         if (signer == address(0) || (signer != terms.renter && signer != terms.auditor)) revert BadSignature();
         if (_pay(id, state, terms, throughEpoch) == 0) revert NothingThere();
-        if (block.timestamp >= _closableAt(terms, state) && state.answerBy == 0) _complete(id, state, terms);
+        if (block.timestamp >= _closableAt(terms, state) && state.answerBy == 0) {
+            _end(id, state, terms, Status.Completed, _collateral(terms, state));
+        }
     }
 
-    /// @notice The host wants to prove the epoch that ended last: the next block's hash will choose what to show.
+    /// @notice The host wants to prove the epoch that ended last: the next block's hash will choose what to show. For the
+    /// last epoch with some minutes to spare: once it cannot be begun any more, anybody may close the contract.
     function beginProof(StorageContract calldata terms) external returns (uint256 epoch) {
         if (msg.sender != terms.host) revert NotAllowed(msg.sender);
-        (, bytes32 id, State storage state) = _active(terms);
+        (bytes32 id, State storage state) = _active(terms);
         uint256 ready = uint256(terms.start) + terms.epochLength;
         if (block.timestamp < ready) revert NotYet(ready);
         epoch = (block.timestamp - ready) / terms.epochLength;
@@ -289,7 +286,7 @@ contract StorageMarket is ReentrancyGuard {
 
     /// @notice Show the block that was chosen, and be paid for the epoch. Anybody may submit it. For 256 blocks.
     function prove(StorageContract calldata terms, bytes calldata data, bytes32[] calldata path) external {
-        (, bytes32 id, State storage state) = _active(terms);
+        (bytes32 id, State storage state) = _active(terms);
         (uint256 epoch, uint256 index) = _chosen(id, state, terms);
         if (!Bep52.holds(terms.root, terms.length, index, data, path)) revert BadProof();
         state.paid |= 1 << epoch;
@@ -303,7 +300,7 @@ contract StorageMarket is ReentrancyGuard {
     /// balance. One at a time, from the start to the end of the term.
     function challenge(StorageContract calldata terms, uint256 index) external {
         if (msg.sender != terms.renter && msg.sender != terms.auditor) revert NotAllowed(msg.sender);
-        (, bytes32 id, State storage state) = _active(terms);
+        (bytes32 id, State storage state) = _active(terms);
         if (state.answerBy != 0) revert ChallengeOpen(state.answerBy);
         if (block.timestamp < terms.start) revert NotYet(terms.start);
         uint256 end = terms.end(state.epochs);
@@ -319,7 +316,7 @@ contract StorageMarket is ReentrancyGuard {
 
     /// @notice Answer the open challenge. Anybody may; the bond goes to the payee.
     function answer(StorageContract calldata terms, bytes calldata data, bytes32[] calldata path) external {
-        (, bytes32 id, State storage state) = _active(terms);
+        (bytes32 id, State storage state) = _active(terms);
         uint256 answerBy = state.answerBy;
         if (answerBy == 0) revert NoChallenge();
         if (block.timestamp > answerBy) revert TooLate(answerBy);
@@ -329,9 +326,10 @@ contract StorageMarket is ReentrancyGuard {
         emit Answered(id, terms.payee, state.index, challengeBond);
     }
 
-    /// @notice End a contract whose challenge was not answered in time. Anybody may.
+    /// @notice End a contract whose challenge was not answered in time. Anybody may. What the host was vouched for and has
+    /// not settled until now, with all of `answerPeriod` to do it in, is not paid any more.
     function fail(StorageContract calldata terms) external {
-        (, bytes32 id, State storage state) = _active(terms);
+        (bytes32 id, State storage state) = _active(terms);
         if (state.answerBy == 0) revert NoChallenge();
         if (block.timestamp <= state.answerBy) revert NotYet(uint256(state.answerBy) + 1);
         _end(id, state, terms, Status.Failed, 0);
@@ -339,12 +337,11 @@ contract StorageMarket is ReentrancyGuard {
 
     // --- the parts -------------------------------------------------------------------------------------------------
 
-    function _open(
-        bytes32 id,
-        StorageContract calldata terms,
-        bytes calldata renterSignature,
-        bytes calldata hostSignature
-    ) private {
+    function _open(StorageContract calldata terms, bytes calldata renterSignature, bytes calldata hostSignature)
+        private
+        returns (bytes32 id)
+    {
+        id = digest(terms);
         State storage state = _states[id];
         if (state.status != Status.Unknown) revert WrongStatus(state.status);
         terms.check();
@@ -373,17 +370,15 @@ contract StorageMarket is ReentrancyGuard {
     }
 
     function _cancel(
-        bytes32 separator,
-        bytes32 id,
         StorageContract calldata terms,
         uint32 throughEpoch,
         bytes calldata renterSignature,
         bytes calldata hostSignature
-    ) private {
-        State storage state = _states[id];
-        if (state.status != Status.Active) revert WrongStatus(state.status);
+    ) private returns (bytes32 id) {
+        State storage state;
+        (id, state) = _active(terms);
         if (throughEpoch > state.epochs) revert BadEpoch(throughEpoch, state.epochs);
-        bytes32 message = Terms.message(separator, Terms.CANCEL, id, throughEpoch);
+        bytes32 message = cancelDigest(id, throughEpoch);
         _require(message, renterSignature, terms.renter);
         _require(message, hostSignature, terms.host);
         if (throughEpoch != 0) _pay(id, state, terms, throughEpoch);
@@ -404,10 +399,6 @@ contract StorageMarket is ReentrancyGuard {
         emit Settled(id, terms.payee, throughEpoch, epochs, amount);
     }
 
-    function _complete(bytes32 id, State storage state, StorageContract calldata terms) private {
-        _end(id, state, terms, Status.Completed, _collateral(terms, state));
-    }
-
     /// @dev Releases everything: a bond to the challenger, `toHost` of the collateral, the rest to the renter.
     function _end(bytes32 id, State storage state, StorageContract calldata terms, Status status, uint256 toHost)
         private
@@ -424,19 +415,18 @@ contract StorageMarket is ReentrancyGuard {
         emit Ended(id, status, toRenter, toHost);
     }
 
+    function _require(bytes32 message, bytes calldata signature, address wanted) private pure {
+        if (wanted == address(0) || Terms.signer(message, signature) != wanted) revert BadSignature();
+    }
+
     function _debit(address account, uint256 amount) private {
         uint256 has = balance[account];
         if (amount > has) revert NotCovered(account, has, amount);
         balance[account] = has - amount;
     }
 
-    function _active(StorageContract calldata terms)
-        private
-        view
-        returns (bytes32 separator, bytes32 id, State storage state)
-    {
-        separator = domainSeparator();
-        id = terms.id(separator);
+    function _active(StorageContract calldata terms) private view returns (bytes32 id, State storage state) {
+        id = digest(terms);
         state = _states[id];
         if (state.status != Status.Active) revert WrongStatus(state.status);
     }
@@ -467,17 +457,6 @@ contract StorageMarket is ReentrancyGuard {
         return terms.collateral - terms.exitFee(state.epochs);
     }
 
-    // --- signatures ------------------------------------------------------------------------------------------------
-
-    function _require(bytes32 message, bytes calldata signature, address wanted) private pure {
-        if (wanted == address(0) || _signer(message, signature) != wanted) revert BadSignature();
-    }
-
-    /// @dev Who signed, with 65 bytes r, s, v and s in the lower half of the order; the zero address for nobody.
-    function _signer(bytes32 message, bytes calldata signature) private pure returns (address signer) {
-        (signer,,) = ECDSA.tryRecover(message, signature);
-    }
-
     // --- views -----------------------------------------------------------------------------------------------------
 
     /// @notice What is known about a contract. `paid`: bit e is epoch e.
@@ -487,13 +466,13 @@ contract StorageMarket is ReentrancyGuard {
 
     /// @notice What `prove` would have to show now, or why it could not be shown.
     function chosen(StorageContract calldata terms) external view returns (uint256 epoch, uint256 index) {
-        (, bytes32 id, State storage state) = _active(terms);
+        (bytes32 id, State storage state) = _active(terms);
         return _chosen(id, state, terms);
     }
 
     /// @notice When `close` is possible, as things stand.
     function closableAt(StorageContract calldata terms) external view returns (uint256) {
-        (,, State storage state) = _active(terms);
+        (, State storage state) = _active(terms);
         return _closableAt(terms, state);
     }
 
@@ -509,12 +488,12 @@ contract StorageMarket is ReentrancyGuard {
     }
 
     /// @notice What renter or auditor sign in a voucher.
-    function voucherDigest(bytes32 id, uint32 throughEpoch) external view returns (bytes32) {
+    function voucherDigest(bytes32 id, uint32 throughEpoch) public view returns (bytes32) {
         return Terms.message(domainSeparator(), Terms.VOUCHER, id, throughEpoch);
     }
 
     /// @notice What both sides sign to cancel.
-    function cancelDigest(bytes32 id, uint32 throughEpoch) external view returns (bytes32) {
+    function cancelDigest(bytes32 id, uint32 throughEpoch) public view returns (bytes32) {
         return Terms.message(domainSeparator(), Terms.CANCEL, id, throughEpoch);
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
 /// @dev What renter and host sign. `root`, `length`: of the shard, by BEP 52. `payee` gets what the host earns; `auditor`
@@ -99,5 +100,11 @@ library Terms {
         returns (bytes32)
     {
         return MessageHashUtils.toTypedDataHash(separator, keccak256(abi.encode(kind, id_, throughEpoch)));
+    }
+
+    /// @notice Who signed, with 65 bytes r, s, v and s in the lower half of the order; the zero address for nobody. Keys
+    /// sign, contracts do not.
+    function signer(bytes32 message_, bytes calldata signature) internal pure returns (address who) {
+        (who,,) = ECDSA.tryRecover(message_, signature);
     }
 }
