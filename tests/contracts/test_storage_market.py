@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from node.storage import merkle
+from node.storage.audit import chain_index
 from tests.contracts.bench import NOBODY, create, greedy_token, key, submit
 from tests.contracts.storage_bench import (
     ANSWER_PERIOD,
@@ -25,6 +27,7 @@ from tests.contracts.storage_bench import (
 )
 from wallet.address import Address
 from wallet.keys import CURVE_ORDER, PrivateKey
+from wallet.storage_terms import Cancel, Market, StorageContract, Voucher
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "bep52_roots.json").read_text())
 RENTER, HOST, PAYEE, AUDITOR, MALLORY, OTHER_HOST = (key(number) for number in range(31, 37))
@@ -137,6 +140,24 @@ def test_digests_are_the_ones_the_wallet_signs(chain_id: int, short: int) -> Non
     assert bench.market.read("digest", terms) == terms.id(domain)
     assert bench.market.read("voucherDigest", terms.id(domain), 3) == terms.voucher(domain, 3)
     assert bench.market.read("cancelDigest", terms.id(domain), 3) == terms.cancellation(domain, 3)
+
+
+def test_the_node_signs_proves_and_chooses_as_the_contract_checks(bench: StorageBench, terms: Terms) -> None:
+    market, contract = Market(199, bench.market.address), StorageContract(*terms)
+    id_ = contract.digest(market)
+    assert bench.market.read("digest", terms) == id_
+    assert bench.market.read("voucherDigest", id_, 2) == Voucher(id_, 2).digest(market)
+    assert bench.market.read("cancelDigest", id_, 2) == Cancel(id_, 2).digest(market)
+    assert merkle.root_of(SHARD.data) == SHARD.root
+    go_to_epoch(bench, terms, 1)
+    assert contract.provable_at(bench.now) == 0
+    receipt = bench.market.send(HOST, "beginProof", terms)
+    seed = bench.chain.mine().hash
+    index = chain_index(seed, id_, contract.blocks)
+    assert receipt.events == [("ProofBegun", (id_, 0, bench.chain.head.number))]
+    assert bench.market.read("chosen", terms) == (0, index)
+    assert merkle.verify(terms.root, contract.blocks, index, *SHARD.proof(index))
+    bench.market.send(HOST, "prove", terms, *SHARD.proof(index))
 
 
 def test_opening_locks_escrow_and_collateral_and_tells_all_terms(bench: StorageBench) -> None:
