@@ -12,36 +12,39 @@ import {StorageContract, Terms} from "./lib/Terms.sol";
 ///
 /// @notice Theory of operation.
 ///
-/// Renter and host sign one `StorageContract` off chain; whoever submits it before it starts locks the renter's escrow
-/// (its whole price) and the host's collateral. Only a word of state is kept for it: the terms come along with every
-/// call, and their EIP-712 digest, the contract's *id*, names them. Time is cut into epochs, and a bit per epoch says
-/// whether it is paid, so none is ever paid twice, in whatever order vouchers and proofs arrive.
+/// Renter and host sign one `StorageContract` off chain; whoever submits it before it starts locks the renter's
+/// escrow (its whole price) and the host's collateral. Only two words of state are kept for it: the terms come along
+/// with every call, and their EIP-712 digest, the contract's *id*, names them. Time is cut into epochs, and a bit per
+/// epoch says whether it is paid, so none is ever paid twice, in whatever order vouchers and proofs arrive.
 ///
-/// *An epoch is earned* in one of two ways. By voucher: renter or auditor signs "epochs 0 to n - 1 are paid", for epochs
-/// that have begun; one voucher at the end settles everything. By proof, where they are silent: during the epoch after
-/// it, the host calls `beginProof`, whose next block's hash chooses a block of the file, and shows that block with its
-/// path. `beginProof` is open to the host alone and once per epoch: it cannot know the hash when it commits, cannot
-/// commit again when it dislikes the choice, and nobody can start the clock for it. A hash can be read for 256 blocks
-/// (8 minutes on BTTC, 12 on TRON); a host that lets them pass has lost its proof of this epoch, and nothing else.
+/// *An epoch is earned* in one of two ways. By voucher: renter or auditor signs "epochs 0 to n - 1 are paid", for
+/// epochs that have begun; one voucher at the end settles everything. By proof, where they are silent: during the
+/// epoch after it, the host calls `beginProof`, whose next block's hash chooses a block of the file, and shows that
+/// block with its path: so whoever deletes early is not paid, for the last epoch neither. `beginProof` is open to the
+/// host alone and once per epoch: it cannot know the hash when it commits, cannot commit again when it dislikes the
+/// choice, and nobody can start the clock for it. A hash can be read for 256 blocks (8 minutes on BTTC, 12 on TRON);
+/// a host that lets them pass has lost its proof of this epoch, and nothing else.
 ///
-/// *A silent host*: renter or auditor put down a bond and name a block of the file, for an audit has often told them which
-/// one is missing. Anybody may answer, for what is asked is data and not a signature. Answered within `answerPeriod`, the
-/// bond goes to the payee, so asking is a purchase and spamming a gift. Unanswered, the contract has failed: bond back
-/// to the challenger, unearned escrow and all collateral to the renter, who needs them to store the shard elsewhere. To
-/// provoke this pays for nobody: a host that has its data answers from any machine and earns the bond; an auditor gains
-/// nothing either way; a renter that never delivered the data meets `callOff`, with which a host that lacks the shard
-/// walks away before the start; and a host that fails on purpose loses more than it could have kept.
+/// *A silent host*: renter or auditor put down a bond and name a block of the file, for an audit has often told them
+/// which one is missing. Anybody may answer, for what is asked is data and not a signature. Answered within
+/// `answerPeriod`, the bond goes to the payee, so asking is a purchase and spamming a gift. Unanswered, the contract
+/// has failed: bond back to the challenger, unearned escrow and all collateral to the renter, who needs them to store
+/// the shard elsewhere. To provoke this pays for nobody: a host that has its data answers from any machine and earns
+/// the bond; an auditor gains nothing either way; a renter that never delivered the data meets `callOff`, with which
+/// a host that lacks the shard walks away before the start; and no other way out costs a host as much as to fail on
+/// purpose.
 ///
-/// *The ways out*: before the start either side may `callOff`; both may `cancel` at any time; `handOver` cancels and opens
-/// the contract of a replacement in one step; a host may `exit` alone, holding the shard to the end of the next epoch and
-/// paying half the collateral's share of the rest of the term; and `close` ends what ran its term, which anybody may
-/// call. A contract has an end at most five years away, so no money stays locked beyond that whoever vanishes.
+/// *The ways out*: before the start either side may `callOff`; both may `cancel` at any time; `handOver` cancels and
+/// opens the contract of a replacement in one step; a host may `exit` alone, holding the shard to the end of the next
+/// epoch and paying half the collateral's share of the rest of the term; and `close` ends what ran its term, which
+/// anybody may call. A term is at most five years long and begins at most five years ahead (until when either side
+/// may call it off), so whoever vanishes, nobody's money stays locked for ever.
 ///
-/// Clocks: all bounds are block times, which producers can shift by seconds; epochs and answer periods are hours or days.
-/// Producers could also choose among block hashes, at the price of their block, for the proof of one epoch.
+/// Clocks: all bounds are block times, which producers can shift by seconds; epochs and answer periods are hours or
+/// days. Producers could also choose among block hashes, at the price of their block, for the proof of one epoch.
 ///
-/// Money is in units of the token. What is not locked may be withdrawn at once. The market's token balance is the sum of
-/// all balances and of what running contracts and open challenges have locked.
+/// Money is in units of the token. What is not locked may be withdrawn at once. The market's token balance is the sum
+/// of all balances and of what running contracts and open challenges have locked.
 contract StorageMarket is ReentrancyGuard {
     using SafeERC20 for IERC20;
     using Terms for StorageContract;
