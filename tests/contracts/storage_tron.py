@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from coincurve import PrivateKey as CurveKey
@@ -11,7 +12,7 @@ from eth_abi.abi import encode
 
 from contracts.loader import load
 from node.devnet.tron.chain import TronChain
-from node.devnet.tron.records import CreateContract, Mined, TriggerContract
+from node.devnet.tron.records import CreateContract, Mined, Operation, TriggerContract
 from node.devnet.tron.settings import TRX
 from tests.contracts.bench import NOBODY, Interface, key
 from tests.contracts.storage_bench import ANSWER_PERIOD, BOND, Terms, index_of, separator
@@ -27,6 +28,8 @@ FEE_LIMIT = 15_000 * TRX
 class TronContract(Interface):
     chain: TronChain
     address: Address
+    serial: Iterator[int]
+    """Makes transactions of one bench differ, and those of two benches alike: ids and addresses follow from them."""
 
     def read(self, function: str, *arguments: Any) -> Any:
         """Raises `RevertedError`."""
@@ -39,7 +42,7 @@ class TronContract(Interface):
     def send(self, sender: PrivateKey, function: str, *arguments: Any) -> Mined:
         """Raises `RevertedError`."""
         call = TriggerContract(sender.address.raw, self.address.raw, self.call_data(function, *arguments))
-        mined = send(self.chain, call, signers=[CurveKey(sender.secret)], fee_limit=FEE_LIMIT)
+        mined = _send(self.chain, call, sender, self.serial)
         if not mined.receipt.outcome.ok:
             raise self.refusal(mined.receipt.outcome.output)
         return mined
@@ -50,6 +53,7 @@ class TronStorageBench:
 
     def __init__(self, people: Sequence[PrivateKey], bond: int = BOND) -> None:
         self._clock = Clock()
+        self._serial = count(1)
         allocation = {person.address.raw: 10**6 * TRX for person in (key(0), *people)}
         self.chain = make_chain(clock=self._clock, allocation=allocation, assets=(), free_bandwidth=0)
         self.token = self._create("TestBTT", ["string", "string"], ["Test BTT", "BTT"])
@@ -80,6 +84,11 @@ class TronStorageBench:
         owner = key(0)
         code = load(name).bytecode + encode(types, arguments)
         creation = CreateContract(owner.address.raw, code, origin_energy_limit=10_000_000)
-        mined = send(self.chain, creation, signers=[CurveKey(owner.secret)], fee_limit=FEE_LIMIT)
+        mined = _send(self.chain, creation, owner, self._serial)
         assert mined.receipt.contract is not None, mined.receipt
-        return TronContract(name, self.chain, Address(mined.receipt.contract))
+        return TronContract(name, self.chain, Address(mined.receipt.contract), self._serial)
+
+
+def _send(chain: TronChain, operation: Operation, sender: PrivateKey, serial: Iterator[int]) -> Mined:
+    keys = [CurveKey(sender.secret)]
+    return send(chain, operation, signers=keys, fee_limit=FEE_LIMIT, timestamp=chain.now() + next(serial))
