@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.contracts import storage_gas
 from tests.contracts.bench import NOBODY, Bench, Contract, key
 from tests.contracts.btfs_bench import BtfsBench
+from tests.contracts.storage.gas import section as storage_section
 from wallet.keys import PrivateKey
 
 PAGE = Path(__file__).parents[2] / "contracts" / "GAS.md"
@@ -119,7 +119,7 @@ def page() -> str:
     btfs = "\n".join(f"| `{method}` | {first:,} | {later:,} |" for method, (first, later) in btfs_gas().items())
     head = _HEAD.format(columns=" | ".join(s.title for s in SCENARIOS), rules="---:|" * len(SCENARIOS))
     tail = _TAIL.format(single=single, deposit=deposit, btfs=btfs)
-    return head + "\n".join(rows) + "\n" + tail + storage_gas.section()
+    return head + "\n".join(rows) + "\n" + tail + storage_section()
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.contracts.bench import key
-from tests.contracts.storage_bench import ANSWER_PERIOD, BLOCK, BOND, EPOCH, Shard, Terms, refused
-from tests.contracts.storage_tron import TronStorageBench
+from tests.contracts.storage.bench import ANSWER_PERIOD, BLOCK, BOND, EPOCH, Shard, Terms, refused
+from tests.contracts.storage.tron import TronStorageBench
 
 RENTER, HOST, PAYEE, AUDITOR = (key(number) for number in range(31, 35))
 SHARD = Shard(2 * BLOCK + 100)

@@ -9,7 +9,7 @@ import pytest
 
 from node.devnet.chain import Chain, ChainSettings
 from tests.contracts.bench import NOBODY, START, Contract, create, greedy_token, key
-from tests.contracts.storage_bench import refused
+from tests.contracts.storage.bench import refused
 
 ALICE, SIGNER, CAROL = (key(number) for number in range(51, 54))
 MIN_STAKE, NOTICE = 100, 1000

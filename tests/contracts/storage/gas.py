@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, Protocol
 
 from node.devnet.tron.settings import TRX
 from tests.contracts.bench import key
-from tests.contracts.storage_bench import EPOCH, RepetitiveShard, StorageBench, Terms
-from tests.contracts.storage_tron import TronStorageBench
+from tests.contracts.storage.bench import EPOCH, RepetitiveShard, StorageBench, Terms
+from tests.contracts.storage.tron import TronStorageBench
 from wallet.keys import PrivateKey
 
 PRICE = 1_234_567_890_123_456_789

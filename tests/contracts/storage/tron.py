@@ -15,7 +15,7 @@ from node.devnet.tron.chain import TronChain
 from node.devnet.tron.records import CreateContract, Mined, Operation, TriggerContract
 from node.devnet.tron.settings import TRX
 from tests.contracts.bench import NOBODY, Interface, key
-from tests.contracts.storage_bench import ANSWER_PERIOD, BOND, Terms, index_of, separator
+from tests.contracts.storage.bench import ANSWER_PERIOD, BOND, Terms, index_of, separator
 from tests.unit.devnet_tron.core.support import Clock, make_chain, send
 from wallet.address import Address
 from wallet.digests import mask_chain_id

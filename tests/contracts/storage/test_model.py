@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.contracts.bench import NOBODY, Receipt, RevertedError, key
-from tests.contracts.storage_bench import ANSWER_PERIOD, BLOCK, BOND, EPOCH, Shard, StorageBench, Terms
+from tests.contracts.storage.bench import ANSWER_PERIOD, BLOCK, BOND, EPOCH, Shard, StorageBench, Terms
 
 PEOPLE = [key(number) for number in (61, 62, 63)]
 STRANGER = key(64)
