@@ -216,6 +216,18 @@ class MarketHistory(RuleBasedStateMachine):
         if possible:
             self.opened(deal)
 
+    def give_up(self, deal: Deal) -> None:
+        possible = deal.asked is not None and self.bench.now > deal.asked[2]
+        assert (self.send(None, "fail", deal.terms) is not None) == possible
+        if possible:
+            self.finish(deal, "failed")
+
+    def run_out(self, deal: Deal) -> None:
+        possible = deal.active and not deal.asked and self.bench.now >= deal.closable_at
+        assert (self.send(None, "close", deal.terms) is not None) == possible
+        if possible:
+            self.finish(deal, "completed")
+
     # --- rules -------------------------------------------------------------------------------------------------------
 
     @rule(person=people, amount=amounts)
@@ -329,19 +341,11 @@ class MarketHistory(RuleBasedStateMachine):
 
     @rule(number=deals)
     def fail(self, number: int) -> None:
-        deal = self.deal(number)
-        possible = deal.asked is not None and self.bench.now > deal.asked[2]
-        assert (self.send(None, "fail", deal.terms) is not None) == possible
-        if possible:
-            self.finish(deal, "failed")
+        self.give_up(self.deal(number))
 
     @rule(number=deals)
     def close(self, number: int) -> None:
-        deal = self.deal(number)
-        possible = deal.active and not deal.asked and self.bench.now >= deal.closable_at
-        assert (self.send(None, "close", deal.terms) is not None) == possible
-        if possible:
-            self.finish(deal, "completed")
+        self.run_out(self.deal(number))
 
     @rule(number=deals, part=parts([HOST, HOST, RENTER]))
     def exit(self, number: int, part: int) -> None:
@@ -425,10 +429,10 @@ class MarketHistory(RuleBasedStateMachine):
 
     def everybody_leaves(self) -> None:
         """Nothing is stuck: with patience and a stranger's calls the market can be emptied, to the unit."""
-        running = [(number, deal) for number, deal in enumerate(self.deals) if deal.active]
-        self.bench.now = max([self.bench.now, *(deal.closable_at + ANSWER_PERIOD + 1 for _, deal in running)])
-        for number, deal in running:
-            (self.fail if deal.asked else self.close)(number)
+        running = [deal for deal in self.deals if deal.active]
+        self.bench.now = max([self.bench.now, *(deal.closable_at + ANSWER_PERIOD + 1 for deal in running)])
+        for deal in running:
+            (self.give_up if deal.asked else self.run_out)(deal)
         assert not any(deal.active for deal in self.deals)
         for person in range(len(PEOPLE)):
             self.withdraw(person, self.balances[person])
@@ -438,5 +442,5 @@ class MarketHistory(RuleBasedStateMachine):
 
 TestMarketHistory = MarketHistory.TestCase
 TestMarketHistory.settings = settings(
-    max_examples=30, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
