@@ -15,8 +15,8 @@ import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol
 /// stake makes names dear: a thousand hosts cost a thousand stakes, all of them idle for as long as they are listed.
 ///
 /// Nobody can take a stake away. What a host owes a renter is secured by the collateral of their contract in
-/// `StorageMarket`, whose amount they agreed on; were the stake liable too, one renter's loss would be paid with what the
-/// others look at, and this contract would have to trust the market's code with everybody's stakes.
+/// `StorageMarket`, whose amount they agreed on; were the stake liable too, one renter's loss would be paid with what
+/// the others look at, and this contract would have to trust the market's code with everybody's stakes.
 ///
 /// A host leaves by `beginExit`, from which moment it is not listed, and takes its stake back after `noticePeriod`, so
 /// that a name cannot be worn for an hour. It may change its mind in between.
@@ -112,7 +112,8 @@ contract HostRegistry is ReentrancyGuard {
         emit ExitCancelled(msg.sender);
     }
 
-    /// @notice Take the whole stake out to `to`, once the notice period has passed. The host may come back as a new one.
+    /// @notice Take the whole stake out to `to`, once the notice period has passed. The host may come back as a new
+    /// one.
     function withdraw(address to) external nonReentrant returns (uint256 amount) {
         if (to == address(0) || to == address(this)) revert BadAddress(to);
         Host memory host = _hosts[msg.sender];

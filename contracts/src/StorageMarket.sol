@@ -41,7 +41,7 @@ import {StorageContract, Terms} from "./lib/Terms.sol";
 /// may call it off), so whoever vanishes, nobody's money stays locked for ever.
 ///
 /// Clocks: all bounds are block times, which producers can shift by seconds; epochs and answer periods are hours or
-/// days. Producers could also choose among block hashes, at the price of their block, for the proof of one epoch.
+/// days. For the proof of one epoch a producer could choose among hashes, at the price of its block.
 ///
 /// Money is in units of the token. What is not locked may be withdrawn at once. The market's token balance is the sum
 /// of all balances and of what running contracts and open challenges have locked.
@@ -60,8 +60,8 @@ contract StorageMarket is ReentrancyGuard {
         Failed
     }
 
-    /// @dev Two slots. `epochs`: how many the contract runs, fewer than agreed after an exit. `attempt`: one more than
-    /// the last epoch a proof was begun for, with the block whose hash chooses. `answerBy`: 0 where no challenge is open.
+    /// @dev Two slots. `epochs`: how many it runs, fewer than agreed after an exit. `attempt`: one more than the last
+    /// epoch a proof was begun for; `seedBlock`'s hash chooses. `answerBy`: 0 where no challenge is open.
     struct State {
         Status status;
         bool byAuditor;
@@ -78,7 +78,7 @@ contract StorageMarket is ReentrancyGuard {
     /// @notice The token of all money here.
     IERC20 public immutable token;
 
-    /// @notice What a challenge costs who loses it: enough for a transaction with 16 KiB of data, and some.
+    /// @notice What a challenge costs who loses it: should be what a transaction with 16 KiB of data costs, and some.
     uint256 public immutable challengeBond;
 
     /// @notice Seconds a host has to answer a challenge.
@@ -113,7 +113,6 @@ contract StorageMarket is ReentrancyGuard {
     event ProofBegun(bytes32 indexed id, uint256 epoch, uint256 seedBlock);
     event Proved(bytes32 indexed id, address indexed payee, uint256 epoch, uint256 index, uint256 amount);
     event Challenged(bytes32 indexed id, address indexed challenger, uint256 index, uint256 answerBy);
-    /// @dev `bond` went to the payee.
     event Answered(bytes32 indexed id, address indexed payee, uint256 index, uint256 bond);
     /// @dev The contract ends after `epochs`; `fee` and `refund` went to the renter.
     event Exiting(bytes32 indexed id, uint256 epochs, uint256 fee, uint256 refund);
@@ -201,8 +200,8 @@ contract StorageMarket is ReentrancyGuard {
         }
     }
 
-    /// @notice End a contract as both sides signed it: epochs 0 to `throughEpoch` - 1 are paid, past or not. A signature
-    /// on this has no expiry: whoever gives it treats the contract as over, and a host hands its vouchers in before.
+    /// @notice End a contract as both sides signed it: epochs 0 to `throughEpoch` - 1 are paid, past or not. Such a
+    /// signature has no expiry: whoever gives it treats the contract as over; a host hands its vouchers in before.
     function cancel(
         StorageContract calldata terms,
         uint32 throughEpoch,
@@ -212,8 +211,8 @@ contract StorageMarket is ReentrancyGuard {
         _cancel(terms, throughEpoch, renterSignature, hostSignature);
     }
 
-    /// @notice `cancel` one contract and `open` another on the same shard, with another host or other terms: both happen
-    /// or neither, and the renter's money goes from the one to the other. Signatures: the renter's, then the host's.
+    /// @notice `cancel` one contract and `open` another on the same shard, with another host or other terms: both or
+    /// neither, and the renter's money goes from the one to the other. Signatures: the renter's, then the host's.
     function handOver(
         StorageContract calldata terms,
         uint32 throughEpoch,
@@ -221,9 +220,8 @@ contract StorageMarket is ReentrancyGuard {
         StorageContract calldata next,
         bytes[2] calldata openSignatures
     ) external returns (bytes32 successor) {
-        if (next.root != terms.root || next.length != terms.length || next.renter != terms.renter) {
-            revert BadSuccessor();
-        }
+        bool same = next.root == terms.root && next.length == terms.length && next.renter == terms.renter;
+        if (!same) revert BadSuccessor();
         bytes32 id = _cancel(terms, throughEpoch, cancelSignatures[0], cancelSignatures[1]);
         successor = _open(next, openSignatures[0], openSignatures[1]);
         emit HandedOver(id, successor);
@@ -256,8 +254,8 @@ contract StorageMarket is ReentrancyGuard {
 
     // --- earning ---------------------------------------------------------------------------------------------------
 
-    /// @notice Pay for epochs 0 to `throughEpoch` - 1, as far as they are not paid; signed by renter or auditor. Anybody
-    /// may submit it. Closes the contract where this was all that was missing.
+    /// @notice Pay those of epochs 0 to `throughEpoch` - 1 that are not paid; signed by renter or auditor. Anybody may
+    /// submit it. Closes the contract where this was all that was missing.
     function settle(StorageContract calldata terms, uint32 throughEpoch, bytes calldata signature) external {
         (bytes32 id, State storage state) = _active(terms);
         uint256 begun = terms.begun();
@@ -271,8 +269,8 @@ contract StorageMarket is ReentrancyGuard {
         }
     }
 
-    /// @notice The host wants to prove the epoch that ended last: the next block's hash will choose what to show. For the
-    /// last epoch with some minutes to spare: once it cannot be begun any more, anybody may close the contract.
+    /// @notice The host wants to prove the epoch that ended last: the next block's hash will choose what to show. For
+    /// the last epoch with minutes to spare: as soon as it cannot be begun any more, anybody may close the contract.
     function beginProof(StorageContract calldata terms) external returns (uint256 epoch) {
         if (msg.sender != terms.host) revert NotAllowed(msg.sender);
         (bytes32 id, State storage state) = _active(terms);
@@ -299,8 +297,8 @@ contract StorageMarket is ReentrancyGuard {
 
     // --- challenges ------------------------------------------------------------------------------------------------
 
-    /// @notice Renter or auditor: show block `index` of the shard within `answerPeriod`. Takes the bond from the caller's
-    /// balance. One at a time, from the start to the end of the term.
+    /// @notice Renter or auditor: show block `index` of the shard within `answerPeriod`. The caller's balance pays the
+    /// bond. One at a time, from the start to the end of the term.
     function challenge(StorageContract calldata terms, uint256 index) external {
         if (msg.sender != terms.renter && msg.sender != terms.auditor) revert NotAllowed(msg.sender);
         (bytes32 id, State storage state) = _active(terms);
@@ -317,7 +315,7 @@ contract StorageMarket is ReentrancyGuard {
         emit Challenged(id, msg.sender, index, state.answerBy);
     }
 
-    /// @notice Answer the open challenge. Anybody may; the bond goes to the payee.
+    /// @notice Answer the open challenge. Anybody may; `challengeBond` goes to the payee.
     function answer(StorageContract calldata terms, bytes calldata data, bytes32[] calldata path) external {
         (bytes32 id, State storage state) = _active(terms);
         uint256 answerBy = state.answerBy;
@@ -329,8 +327,8 @@ contract StorageMarket is ReentrancyGuard {
         emit Answered(id, terms.payee, state.index, challengeBond);
     }
 
-    /// @notice End a contract whose challenge was not answered in time. Anybody may. What the host was vouched for and has
-    /// not settled until now, with all of `answerPeriod` to do it in, is not paid any more.
+    /// @notice End a contract whose challenge was not answered in time. Anybody may. Vouchers that nobody settled until
+    /// then, with all of `answerPeriod` to do it in, are void.
     function fail(StorageContract calldata terms) external {
         (bytes32 id, State storage state) = _active(terms);
         if (state.answerBy == 0) revert NoChallenge();
@@ -485,7 +483,7 @@ contract StorageMarket is ReentrancyGuard {
         return Terms.domain(block.chainid & 0xffffffff, address(this));
     }
 
-    /// @notice The contract's id, which is what both sides sign.
+    /// @notice The contract's id: what both sides sign.
     function digest(StorageContract calldata terms) public view returns (bytes32) {
         return terms.id(domainSeparator());
     }

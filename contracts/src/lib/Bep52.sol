@@ -4,8 +4,8 @@ pragma solidity ^0.8.28;
 /// @title Does this block stand at this place of a file of BitTorrent v2 (BEP 52)?
 ///
 /// @dev The file's root is over SHA-256 of its blocks of 16 KiB, the last one as short as it is; leaves beyond the last
-/// block are 32 zero bytes, up to the next power of two; a parent is SHA-256 of its children side by side. Depth and the
-/// block's length follow from the file's length, so that an inner node can never pass for a block.
+/// block are 32 zero bytes, up to the next power of two; a parent is SHA-256 of its children side by side. Depth and
+/// the block's length follow from the file's length, so that an inner node can never pass for a block.
 library Bep52 {
     uint256 internal constant BLOCK = 16_384;
 

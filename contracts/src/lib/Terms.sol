@@ -4,9 +4,9 @@ pragma solidity ^0.8.28;
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
-/// @dev What renter and host sign. `root`, `length`: of the shard, by BEP 52. `payee` gets what the host earns; `auditor`
-/// may vouch and challenge beside the renter (0: nobody). Epoch e is [start + e * epochLength, start + (e + 1) *
-/// epochLength) in Unix seconds. `nonce` tells two contracts with the same terms apart.
+/// @dev What renter and host sign. `root`, `length`: of the shard, by BEP 52. `payee` gets what the host earns;
+/// `auditor` may vouch and challenge beside the renter (0: nobody). Epoch e is [start + e * epochLength, start + (e +
+/// 1) * epochLength) in Unix seconds. `nonce` tells two contracts with the same terms apart.
 struct StorageContract {
     bytes32 root;
     uint64 length;
@@ -77,8 +77,8 @@ library Terms {
         return terms.start + epochs * terms.epochLength;
     }
 
-    /// @notice What an exit after `epochs` epochs costs the host: half of the share of its collateral that belongs to the
-    /// epochs it does not serve, rounded down.
+    /// @notice What an exit after `epochs` epochs costs the host: half of the share of its collateral that belongs to
+    /// the epochs it does not serve, rounded down.
     function exitFee(StorageContract calldata terms, uint256 epochs) internal pure returns (uint256) {
         return terms.collateral * (terms.epochs - epochs) / (2 * uint256(terms.epochs));
     }
@@ -102,8 +102,8 @@ library Terms {
         return MessageHashUtils.toTypedDataHash(separator, keccak256(abi.encode(kind, id_, throughEpoch)));
     }
 
-    /// @notice Who signed, with 65 bytes r, s, v and s in the lower half of the order; the zero address for nobody. Keys
-    /// sign, contracts do not.
+    /// @notice Who signed, with 65 bytes r, s, v and s in the lower half of the order; the zero address for nobody.
+    /// Keys sign, contracts do not.
     function signer(bytes32 message_, bytes calldata signature) internal pure returns (address who) {
         (who,,) = ECDSA.tryRecover(message_, signature);
     }

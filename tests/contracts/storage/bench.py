@@ -105,6 +105,10 @@ class Shard:
         return -(-self.length // BLOCK)
 
     @property
+    def leaves(self) -> list[bytes]:
+        return self._levels[0]
+
+    @property
     def root(self) -> bytes:
         return self._levels[-1][0]
 

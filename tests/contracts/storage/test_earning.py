@@ -130,7 +130,7 @@ def test_nothing_but_the_chosen_block_of_this_very_file_is_a_proof(bench: Storag
     index = bench.begin_proof(terms, HOST)
     data, path = SHARD.proof(index)
     other = Shard(SHARD.length, "another file").proof(index)
-    inner = (b"".join(SHARD._levels[0][:2]), SHARD.proof(0)[1][1:])
+    inner = (b"".join(SHARD.leaves[:2]), SHARD.proof(0)[1][1:])
     wrong = [
         SHARD.proof((index + 1) % SHARD.blocks),
         other,

@@ -8,8 +8,10 @@ import pytest
 
 from tests.contracts.storage.bench import (
     ANSWER_PERIOD,
+    BLOCK,
     BOND,
     EPOCH,
+    Shard,
     StorageBench,
     Terms,
     refused,
@@ -36,6 +38,10 @@ from tests.contracts.storage.case import (
     status,
 )
 from wallet.keys import PrivateKey
+
+TAILED = Shard(2 * BLOCK + 64)
+"""Its last block is as long as two hashes."""
+
 
 # --- challenges -----------------------------------------------------------------------------------------------------
 
@@ -75,9 +81,31 @@ def test_a_host_that_stays_silent_loses_its_collateral_and_what_it_did_not_earn(
     compensation = 3 * PRICE + COLLATERAL
     assert receipt.events == [("Ended", (terms.id(bench.separator), FAILED, compensation, 0))]
     assert balances(bench) == (1000 - PRICE + COLLATERAL, 1000 - COLLATERAL, PRICE, 1000)
+    assert bench.market.read("stateOf", terms.id(bench.separator))[5] == 0  # no challenge is open any more
     for function in ("fail", "close"):
         with refused("WrongStatus", FAILED):
             bench.market.send(MALLORY, function, terms)
+
+
+@pytest.mark.parametrize(
+    ("length", "data", "path"),
+    [
+        (2 * BLOCK + 64, b"".join(TAILED.leaves[:2]), TAILED.proof(0)[1][1:]),
+        (2 * BLOCK + 65, *TAILED.proof(2)),
+        (BLOCK, *SHARD.proof(0)),
+    ],
+    ids=["an inner node for the last block", "a block of another length", "a deeper tree"],
+)
+def test_the_length_of_the_file_says_how_deep_its_tree_and_how_long_its_blocks_are(
+    bench: StorageBench, length: int, data: bytes, path: list[bytes]
+) -> None:
+    shard = SHARD if length == BLOCK else TAILED
+    terms = offer(bench, shard, length=length)
+    bench.open(terms, RENTER, HOST)
+    bench.now = terms.start
+    bench.market.send(RENTER, "challenge", terms, -(-length // BLOCK) - 1)
+    with refused("BadProof"):
+        bench.market.send(HOST, "answer", terms, data, path)
 
 
 def test_only_renter_and_auditor_challenge_and_they_pay_for_it(bench: StorageBench, terms: Terms) -> None:

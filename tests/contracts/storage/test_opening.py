@@ -172,9 +172,10 @@ def test_only_the_canonical_signature_counts(bench: StorageBench) -> None:
 
 @given(st.binary(min_size=65, max_size=65))
 def test_no_made_up_signature_is_anybody_s_not_even_nobody_s(shared: StorageBench, signature: bytes) -> None:
-    for renter in (RENTER.address, NOBODY):
+    free: dict[str, Any] = {"renter": NOBODY, "host": NOBODY, "price": 0, "collateral": 0}
+    for terms in (offer(shared), offer(shared, **free)):
         with refused("BadSignature"):
-            shared.market.read("open", offer(shared, renter=renter), signature, signature)
+            shared.market.read("open", terms, signature, signature)
 
 
 @pytest.mark.parametrize(
