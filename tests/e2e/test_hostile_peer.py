@@ -30,7 +30,7 @@ async def guest(seller: Victim) -> tuple[RawPeer, Ask]:
 
 
 async def still_sells(seller: Victim) -> None:
-    """An honest newcomer is asked, bids, and hears a price."""
+    """An honest newcomer is asked, bids, hears a price, and leaves its network's credit to the next."""
     peer, ask = await guest(seller)
     honest = fresh_key()
     await seller.deposit(honest)
@@ -41,6 +41,7 @@ async def still_sells(seller: Victim) -> None:
         assert heard[-1] is not None, heard
     assert isinstance(heard[-1], Clear)
     assert heard[-1].price == PRICE
+    peer.writer.close()
 
 
 @asynccontextmanager
