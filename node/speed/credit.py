@@ -18,7 +18,8 @@ the window is bytes, converted at the price of the connection that asks.
 A connection that breaks leaves blocks on the wire that the seller counted and the buyer never saw. The seller forgives
 such a rest within `newcomer` bytes plus 1/64 of all that was paid, so that bad luck does not end a good relation. What
 was forgiven beyond that 64th still narrows the window, so that coming back never opens it again: whoever has paid
-nothing takes one window in all.
+nothing takes one window in all. But a window that is kept small for the present rate's sake is widened by what was left
+behind, up to a newcomer's share: a restart would otherwise leave an old payer less than a piece to go on with.
 
 Where we owe the payer too (`Counterclaim`), what both sides have agreed to leave unpaid is no risk: if the payer
 vanishes, we keep our own debt. Only the rest counts against the window and against the vault, and only what exceeds our
@@ -150,11 +151,22 @@ class SellerAccount:
         if self.paid_bytes < self.policy.newcomer and 0 < self.cheapest < price:
             # As many bytes as it can be: a newcomer's window does not open again because its price rises.
             owed = -(-owed * price // self.cheapest)
-        left = cost(self.window, price) - owed
+        left = self._room(price) - owed
         if self.coverage is not None:
             uncashed = max(0, self.accepted - self.paid_out)
             left = min(left, self.coverage - uncashed - self.at_risk)
         return max(0, left)
+
+    def _room(self, price: int) -> int:
+        """The window in units, wider by what was left behind: what the present rate needs is for debts of the present.
+
+        By a newcomer's share at most, and never beyond what was paid for, so that going away is not a way to more.
+        """
+        history = self.paid_bytes + (self.policy.newcomer if self.advance is None else self.advance)
+        earned = min(trusted_window(self.policy.newcomer, history, self.score), self.policy.cap)
+        behind = max(0, self.left_unpaid - min(self.forgiven, self.accepted // FORGIVE_DIVISOR))
+        wider = cost(self.window, price) + min(behind, cost(self.policy.newcomer, price))
+        return min(wider, cost(earned, price))
 
     @property
     def unearned(self) -> int:

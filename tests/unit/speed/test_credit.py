@@ -123,3 +123,30 @@ def test_what_was_forgiven_and_never_earned_narrows_the_window_for_good() -> Non
     assert (account.unpaid, account.left(PRICE)) == (0, 0)
     account.accept(cost(MIB, PRICE), b"late", PRICE)  # it pays after all
     assert account.left(PRICE) > 0
+
+
+def test_a_payer_that_lost_a_window_on_its_way_can_go_on_with_a_newcomers_share() -> None:
+    account = SellerAccount(CreditPolicy(), paid_bytes=16 * MIB, earned=18 * PRICE, accepted=16 * PRICE)
+    account.forgive(PRICE)
+    account.abandon()
+    assert account.left(PRICE) >= PRICE
+    account.earned += account.left(PRICE)
+    account.abandon()
+    assert account.left(PRICE) < PRICE  # once
+
+
+@given(st.lists(st.tuples(st.integers(0, 4 * PRICE), st.integers(0, 4 * PRICE), st.booleans()), max_size=40))
+def test_going_away_never_opens_more_than_what_was_paid_and_two_newcomers_shares_beyond_the_rate(
+    turns: list[tuple[int, int, bool]],
+) -> None:
+    account = SellerAccount(CreditPolicy())
+    for take, pay, leaves in turns:
+        account.earned += min(take, account.left(PRICE))
+        account.accept(min(account.earned, account.accepted + pay), bytes(65), PRICE)
+        if leaves:
+            account.forgive(PRICE)
+            account.abandon()
+        lost = account.earned - account.accepted
+        assert lost <= cost(account.policy.newcomer, PRICE) + account.accepted + account.accepted // FORGIVE_DIVISOR
+        needed = cost(2 * account.policy.quantum + account.policy.newcomer, PRICE)
+        assert lost <= needed + account.accepted // FORGIVE_DIVISOR
