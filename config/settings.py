@@ -67,8 +67,8 @@ class SpeedSettings(_Section):
     )
     credit_cap: Size = _field(256 * 2**20, '"256 MiB"', "Unpaid data any payer may hold, whatever it has paid.")
     stall_timeout: float = _field(
-        10.0,
-        "10",
+        3.0,
+        "3",
         "Seconds a payer at its credit limit may keep us waiting before it gets free service.",
         gt=0,
         le=3600,

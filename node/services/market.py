@@ -177,7 +177,9 @@ class Market:
             if not _active(status):
                 continue
             target = self.latest.targets.get(status.peer, 0)
-            self._waiting |= gauge.usage.keen(target) and not self._at_its_limit(status.peer)
+            if self._at_its_limit(status.peer):
+                continue  # we hold it back: what it takes says nothing of what it could
+            self._waiting |= gauge.usage.keen(target)
             gauge.usage.observe(target, rate, self.line.limit)
             if gauge.usage.keen(target):
                 served.append(Served(status.peer, target, sent))

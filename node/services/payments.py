@@ -67,7 +67,7 @@ class PaymentSettings:
     reserve: int = 0
     max_price: int = 0
     credit: CreditPolicy = field(default_factory=CreditPolicy)
-    stall_timeout: float = 10.0
+    stall_timeout: float = 3.0
     strategy: str = "highest"
     """How torrents bid that name no strategy of their own."""
     download_limit: int = 0

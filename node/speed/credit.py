@@ -191,10 +191,14 @@ class SellerAccount:
         return f"another cheque of this payer is worth {self.standing.explain(self.accepted)}"
 
     def needed_advance(self, price: int) -> int:
-        """Bytes that it has to be advanced, since it has not paid for as many beyond what it left unpaid."""
+        """Bytes that it has to be advanced, since it has not paid for enough beyond what it left unpaid.
+
+        All of a newcomer's share until it has paid for as much, so that its window grows by what it pays; then less and
+        less. With a window that stood at one share meanwhile, pieces of that size could not be finished and paid.
+        """
         broken = 0 if self.connections else max(0, self.unpaid - self._owed_back)  # about to be forgiven
         left_behind = max(0, self.forgiven + broken - self.accepted // FORGIVE_DIVISOR)
-        needed = self.policy.newcomer + -(-left_behind * MIB // price) - self.paid_bytes
+        needed = 2 * self.policy.newcomer + -(-left_behind * MIB // price) - self.paid_bytes
         return min(self.policy.newcomer, max(0, needed))
 
     def wanted_advance(self, price: int) -> int:

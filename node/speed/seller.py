@@ -65,7 +65,7 @@ class SellerTerms:
     rails: Mapping[str, Rail]
     reserve: int
     credit: CreditPolicy = field(default_factory=CreditPolicy)
-    stall_timeout: float = 10.0
+    stall_timeout: float = 3.0
     ask_valid: int = 24 * 3600
 
 

@@ -103,7 +103,7 @@ def test_those_who_wait_are_served_in_their_order_as_those_before_them_pay(sizes
     for number, size in enumerate(sizes):
         account = network.accounts[number]
         assert account.window >= LEAST_DRAW, "its turn has come"
-        while account.paid_bytes < CREDIT:
+        while account.paid_bytes < 2 * CREDIT:
             network.take(number, size)
             network.pay(number, MIB)
     assert list(dict.fromkeys(network.told)) == [key(number) for number in range(1, len(sizes))]
