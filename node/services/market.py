@@ -217,7 +217,12 @@ class Market:
         }
 
     def _offers(self, bidders: Mapping[PeerId, tuple[Trade, Bid]]) -> list[Offer[PeerId]]:
-        return [Offer(peer, bid.price, bid.rate) for peer, (_, bid) in bidders.items()]
+        return [Offer(peer, bid.price, bid.rate, self._usable(peer)) for peer, (_, bid) in bidders.items()]
+
+    def _usable(self, peer: PeerId) -> int | None:
+        """What it has shown to be able to take: nobody is sold what it would leave to others."""
+        gauge = self._gauges.get(peer)
+        return gauge.usage.usable if gauge else None
 
     # --- what becomes of it ------------------------------------------------------------------------------------------
 
@@ -246,7 +251,7 @@ class Market:
             status.peer,
             granted=award.rate if award else 0,
             wanted=bid.rate if bid is not None else 0,
-            usable=gauge.usage.usable if gauge else None,
+            usable=self._usable(status.peer),
             active=_active(status),
             owed=self._lags.owed(status.peer) if award and award.rate else self._owed_to_free,
         )

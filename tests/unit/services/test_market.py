@@ -80,6 +80,20 @@ async def test_what_free_peers_leave_goes_to_the_payers_and_nothing_stays_idle()
     assert sum(targets.values()) <= CAPACITY
 
 
+async def test_what_the_highest_bidder_cannot_take_is_sold_to_the_next() -> None:
+    hall = Hall()
+    hall.payer(1, 5000)
+    hall.payer(2, 3000)
+    hall.engine.taking[1] = 4_000_000
+    await hall.rounds()
+    assert hall.market.latest.granted == {1: 16_000_000}
+    await hall.rounds(6)
+    granted = hall.market.latest.granted
+    assert 4_000_000 <= granted[PeerId(1)] <= 5_000_000
+    assert granted[PeerId(1)] + granted[PeerId(2)] == 16_000_000
+    assert hall.market.latest.clearing == 3000
+
+
 async def test_without_payers_the_engine_is_left_to_itself() -> None:
     hall = Hall()
     for peer in (11, 12, 13):
