@@ -244,7 +244,7 @@ class Market:
         self._told = told
 
     def _peer(self, status: PeerStatus, outcome: Outcome[PeerId]) -> Peer[PeerId]:
-        award, gauge = outcome.awards.get(status.peer), self._gauges.get(status.peer)
+        award = outcome.awards.get(status.peer)
         trade = self._trades.open.get(status.peer)
         bid = trade.seller.bid if trade is not None and trade.seller is not None else None
         return Peer(
