@@ -95,7 +95,7 @@ def _decode(types: Sequence[str], data: bytes) -> tuple[Any, ...]:
     try:
         values = decode(types, data)
     except Exception as error:  # as above; whatever it is, this is not what the contract gives
-        raise ValueError(f"not what the contract gives: {error}") from None
+        raise ValueError(f"not what the contract gives ({type(error).__name__})") from None
     return tuple(_typed(kind, value) for kind, value in zip(types, values, strict=True))
 
 
