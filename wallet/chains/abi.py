@@ -78,7 +78,7 @@ _REASONS: Mapping[str, str] = {
 """Refusals in words, of what they carry in its order. Another one is shown by its name in the contract."""
 
 _CODES: Mapping[str, Sequence[str]] = {
-    "ChequeRejected(uint8)": ("", *(reason.name.lower().replace("_", " ") for reason in Rejection)),
+    "ChequeRejected(uint8)": ("for no reason", *(reason.name.lower().replace("_", " ") for reason in Rejection)),
     "WrongStatus(uint8)": ("unknown", "active", "called off", "completed", "cancelled", "failed"),
     "BadTerms(uint8)": ("length", "payee", "start", "epochs", "term", "amounts"),
 }

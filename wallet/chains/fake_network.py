@@ -204,7 +204,7 @@ class FakeNetwork(VaultCalls, ABC, Generic[T]):
         try:
             self._run(machine, tx.to, tx.data, tx.value)
         except RefusedError:
-            pass
+            pass  # undone, but for the fee
         else:
             if charge.covered:
                 mined.world = machine.world
