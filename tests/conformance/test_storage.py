@@ -83,9 +83,9 @@ async def test_the_contracts_are_those_the_settings_name(bench: StorageBench) ->
 async def test_what_is_no_market_is_told_before_anything_is_signed_for_it(bench: StorageBench) -> None:
     chain = bench.chain
     for wrong in (chain.rail.vault, chain.token, bench.registry.address):
-        with pytest.raises(WrongContractError, match="is no StorageMarket"):
+        with pytest.raises(WrongContractError, match="is not our StorageMarket"):
             await StorageMarket(chain, wrong).check()
-    with pytest.raises(WrongContractError, match="is no HostRegistry"):
+    with pytest.raises(WrongContractError, match="is not our HostRegistry"):
         await HostRegistry(chain, bench.market.address).check()
     with pytest.raises(ChainError, match="no contract"):
         await StorageMarket(chain, STRANGER).check()

@@ -46,7 +46,7 @@ from wallet.storage.records import (
 )
 from wallet.storage_terms import Market, StorageContract
 
-MAX_TOGETHER = 64
+MAX_TOGETHER = 16
 """Contracts whose records are asked for in one go."""
 
 E = TypeVar("E")
@@ -113,7 +113,9 @@ class _Contract(ABC, Generic[E]):
             raise self._wrong(f"it does not answer {function}") from None
 
     def _wrong(self, why: str) -> WrongContractError:
-        return WrongContractError(f"{self._chain.name(self.address)} on {self._chain.rail.id} is no {self.KIND}: {why}")
+        return WrongContractError(
+            f"{self._chain.name(self.address)} on {self._chain.rail.id} is not our {self.KIND}: {why}"
+        )
 
     async def _found(
         self, read: Callable[[Log], T | None], first: int, last: int, topics: Topics = ()

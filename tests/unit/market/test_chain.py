@@ -80,7 +80,7 @@ async def test_a_status_that_no_market_has_is_no_answer_of_our_contract() -> Non
 async def test_a_contract_that_refuses_to_tell_its_settings_is_a_wrong_one() -> None:
     chain = StubChain()
     chain.answer = RevertedError("the contract refuses: it gave no reason")
-    with pytest.raises(WrongContractError, match="is no StorageMarket: the contract refuses"):
+    with pytest.raises(WrongContractError, match="is not our StorageMarket: the contract refuses"):
         await market(chain).check()
 
 
