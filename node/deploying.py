@@ -49,11 +49,12 @@ class Parameters:
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """One contract: its name, address, transaction and what it cost in native units."""
+    """One contract: its name, address, transaction, its block, and what it cost in native units."""
 
     contract: str
     address: Address
     transaction: bytes
+    block: int
     fee: int
 
 
@@ -108,7 +109,7 @@ class Deployer:
         _, receipt = await outbox.finish(await outbox.submit(f"deploy:{name}", call), deadline=DEADLINE)
         if receipt.contract is None:
             raise ChainError(f"the network does not say where it put {name}: see transaction {receipt.hash.hex()}")
-        return Deployed(name, receipt.contract, receipt.hash, receipt.fee_paid)
+        return Deployed(name, receipt.contract, receipt.hash, receipt.block, receipt.fee_paid)
 
 
 def _arguments(name: str, token: Address, parameters: Parameters) -> bytes:

@@ -26,8 +26,8 @@ from wallet.storage.chain import HostRegistry, StorageMarket
 class OpenRail:
     """One rail, ready to be used. `fee_rate`: token units that one whole native coin is worth; None: not known.
 
-    `market`, `registry`: the contracts of rented storage; None where none is known. `btfs`: the vaults of BTFS on this
-    chain; None where no factory is known.
+    `market`, `registry`: the contracts of rented storage, whose log begins at block `storage_since`; None where none is
+    known. `btfs`: the vaults of BTFS on this chain; None where no factory is known.
     """
 
     network: Network
@@ -37,6 +37,7 @@ class OpenRail:
     btfs: BtfsVaults | None = None
     market: StorageMarket | None = None
     registry: HostRegistry | None = None
+    storage_since: int = 0
 
     @property
     def name(self) -> str:
@@ -82,6 +83,7 @@ def open_rail(network: Network, chosen: RailSettings, allowed: Collection[str]) 
         btfs,
         StorageMarket(chain, Address.parse(market)) if market else None,
         HostRegistry(chain, Address.parse(registry)) if registry else None,
+        chosen.storage_since or network.storage_since,
     )
 
 

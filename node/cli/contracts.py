@@ -67,6 +67,7 @@ def deploy(
     """
     from node.deploying import SETTINGS, Deployer, Parameters  # the adapters, only where they are needed
     from node.rails import check_real_money
+    from wallet.chains.abi import MARKET, REGISTRY
 
     network = load_network(name)
     check_real_money(network, {network.name} if real_money else (), "add")
@@ -96,6 +97,7 @@ def deploy(
         one.contract: {
             "address": deployer.chain.name(one.address),
             "transaction": one.transaction.hex(),
+            "block": one.block,
             "fee": str(one.fee),
         }
         for one in made
@@ -109,6 +111,8 @@ def deploy(
         for contract, key in SETTINGS.items():
             if contract in found:
                 say(f"{key} = {json.dumps(found[contract]['address'])}")
+        if storage := [one.block for one in made if one.contract in (MARKET, REGISTRY)]:
+            say(f"storage_since = {min(storage)}")
 
     shell.show(found, show)
 
