@@ -109,6 +109,9 @@ class RailSettings(_Section):
         strict=False,
     )
     vault: Contract = _field("", '""', "Vault contract; empty: the network's.")
+    storage_market: Contract = _field("", '""', "Contract of rented storage; empty: the network's.")
+    host_registry: Contract = _field("", '""', "Contract where hosts announce themselves; empty: the network's.")
+    storage_since: int = _field(0, "0", "Block from which the storage contracts' log is read; 0: the network's.", ge=0)
     btfs_factory: Contract = _field("", '""', "Factory of BTFS's vaults (BTTC only); empty: the network's.")
     timeout: float = _field(10.0, "10", "Seconds per request.", gt=0, le=300, allow_inf_nan=False)
     max_fee: str = _field("", '""', 'Refuse transactions with a higher fee, such as "100 BTT"; empty: no bound.')

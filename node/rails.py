@@ -19,13 +19,15 @@ from wallet.chains.evm import EvmChain, EvmSettings
 from wallet.chains.tron import TronChain, TronSettings
 from wallet.cheque import Rail
 from wallet.spending import Holdings, TransferLimits
+from wallet.storage.chain import HostRegistry, StorageMarket
 
 
 @dataclass(frozen=True, slots=True)
 class OpenRail:
     """One rail, ready to be used. `fee_rate`: token units that one whole native coin is worth; None: not known.
 
-    `btfs`: the vaults of BTFS on this chain; None where no factory is known.
+    `market`, `registry`: the contracts of rented storage, whose log begins at block `storage_since`; None where none is
+    known. `btfs`: the vaults of BTFS on this chain; None where no factory is known.
     """
 
     network: Network
@@ -33,6 +35,9 @@ class OpenRail:
     assets: tuple[Asset, ...]
     fee_rate: int | None
     btfs: BtfsVaults | None = None
+    market: StorageMarket | None = None
+    registry: HostRegistry | None = None
+    storage_since: int = 0
 
     @property
     def name(self) -> str:
@@ -69,7 +74,17 @@ def open_rail(network: Network, chosen: RailSettings, allowed: Collection[str]) 
     _, fee_rate = read_amounts(network, chosen)
     chain = adapter(network, chosen, vault, token)
     btfs = _btfs(network, chosen, chain, token)
-    return OpenRail(network, chain, _assets(network, chosen, rail, token), fee_rate, btfs)
+    market, registry = (chosen.storage_market or network.storage_market, chosen.host_registry or network.host_registry)
+    return OpenRail(
+        network,
+        chain,
+        _assets(network, chosen, rail, token),
+        fee_rate,
+        btfs,
+        StorageMarket(chain, Address.parse(market)) if market else None,
+        HostRegistry(chain, Address.parse(registry)) if registry else None,
+        chosen.storage_since or network.storage_since,
+    )
 
 
 def _btfs(network: Network, chosen: RailSettings, chain: ChainAdapter, token: Address) -> BtfsVaults | None:

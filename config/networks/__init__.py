@@ -58,6 +58,10 @@ class Network(BaseModel):
     """The settlement token is the native coin in a contract, one to one (WBTT): it can be wrapped and unwrapped."""
     tokens: tuple[TokenProfile, ...] = ()
     vault: str = ""
+    storage_market: str = ""
+    host_registry: str = ""
+    storage_since: int = Field(default=0, ge=0)
+    """The block in which the first of the two was made: their log is read from there on."""
     btfs_factory: str = ""
     """The contract that knows BTFS's vaults; empty where there are none."""
     finality: int = Field(default=0, ge=0)

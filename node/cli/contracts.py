@@ -17,13 +17,16 @@ from config.settings import RailSettings, load_settings
 from node.cli.client import CliError
 from node.cli.context import Shell, catches, password
 from wallet import keystore
-from wallet.amount import Token, format_amount
+from wallet.amount import Token, format_amount, parse_amount
 from wallet.chains.base import Call, Fee
+
+_BOND = {False: "200", True: "20000000"}
+"""Whole BTT, on BTTC and on TRON: twice the fee of an answer with its 16 KiB (`contracts/GAS.md`)."""
 
 
 @click.group()
 def contracts() -> None:
-    """The contracts that cheques settle with."""
+    """The contracts that cheques settle with and storage is rented by."""
 
 
 @contracts.command("deploy")
@@ -34,6 +37,19 @@ def contracts() -> None:
 @click.option(
     "--notice-period", type=click.IntRange(60, 30 * 86_400), default=86_400, show_default=True, help="Seconds."
 )
+@click.option(
+    "--challenge-bond", metavar="AMOUNT", help="Lost by who challenges a storage host for nothing (default: by rail)."
+)
+@click.option(
+    "--answer-period",
+    type=click.IntRange(60, 365 * 86_400),
+    default=86_400,
+    show_default=True,
+    help="Seconds a storage host has to answer a challenge.",
+)
+@click.option(
+    "--min-stake", metavar="AMOUNT", default="1000000", show_default=True, help="What a storage host puts down."
+)
 @click.option("--real-money", is_flag=True, help="Needed for main networks.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--password-file", type=click.Path(path_type=Path, exists=True), help="File with the key's password.")
@@ -41,18 +57,28 @@ def contracts() -> None:
 @catches
 def deploy(
     shell: Shell, name: str, token: str | None, test_token: bool, endpoint: str | None, notice_period: int,
-    real_money: bool, yes: bool, password_file: Path | None,
+    challenge_bond: str | None, answer_period: int, min_stake: str, real_money: bool, yes: bool,
+    password_file: Path | None,
 ) -> None:  # fmt: skip
-    """Put the cheque vault on a network, with this node's key. Nothing that exists is changed.
+    """Put the contracts that a network has none of there, with this node's key. Nothing that exists is changed.
 
-    Shows each fee first and asks. It prints the lines for config.toml at the end.
+    The vault of cheques, and the market and registry of rented storage. Shows each fee first and asks. It prints the
+    lines for config.toml at the end.
     """
-    from node.deploying import Deployer  # the adapters, only where they are needed
+    from node.deploying import SETTINGS, Deployer, Parameters  # the adapters, only where they are needed
     from node.rails import check_real_money
+    from wallet.chains.abi import MARKET, REGISTRY
 
     network = load_network(name)
     check_real_money(network, {network.name} if real_money else (), "add")
     chosen = _rail(shell, network, token, endpoint)
+    unit = Token(network.token_symbol, network.token_decimals)
+    parameters = Parameters(
+        notice_period=notice_period,
+        challenge_bond=parse_amount(challenge_bond or _BOND[network.is_tron], unit),
+        answer_period=answer_period,
+        min_stake=parse_amount(min_stake, unit),
+    )
     secret = keystore.open_keystore(shell.paths.keystore, password("Password", file=password_file))
     native = Token(network.native, network.native_decimals)
 
@@ -66,11 +92,12 @@ def deploy(
         )
 
     deployer = Deployer(network, chosen, secret.key(), confirm)
-    made = asyncio.run(deployer.deploy(test_token=test_token, notice_period=notice_period))
+    made = asyncio.run(deployer.deploy(parameters, test_token=test_token))
     found: dict[str, Any] = {
         one.contract: {
             "address": deployer.chain.name(one.address),
             "transaction": one.transaction.hex(),
+            "block": one.block,
             "fee": str(one.fee),
         }
         for one in made
@@ -79,19 +106,25 @@ def deploy(
     def show() -> None:
         say = shell.console.print
         for one in made:
-            say(f"{one.contract:12} {deployer.chain.name(one.address)}  fee {format_amount(one.fee, native)}")
+            say(f"{one.contract:13} {deployer.chain.name(one.address)}  fee {format_amount(one.fee, native)}")
         say(f"\n[rail.{network.name}]")
-        for key, contract in (("token", "TestBTT"), ("vault", "ChequeVault")):
+        for contract, key in SETTINGS.items():
             if contract in found:
                 say(f"{key} = {json.dumps(found[contract]['address'])}")
+        if storage := [one.block for one in made if one.contract in (MARKET, REGISTRY)]:
+            say(f"storage_since = {min(storage)}")
 
     shell.show(found, show)
 
 
 def _rail(shell: Shell, network: Network, token: str | None, endpoint: str | None) -> RailSettings:
-    """config.toml's settings of this network, where there are any, with what was given on the command line."""
+    """config.toml's settings of this network, where there are any, with what was given on the command line.
+
+    Contracts over another token than the one there are no longer of use.
+    """
     rails = load_settings(shell.paths.config).rail if shell.paths.config.exists() else {}
-    known = rails.get(network.name, RailSettings()).model_dump(exclude={"tokens", "vault"})
+    over = {"vault", "storage_market", "host_registry"} if token else set()
+    known = rails.get(network.name, RailSettings()).model_dump(exclude={"tokens", *over})
     known |= {"token": token} if token else {}
     known |= {"endpoints": (endpoint,)} if endpoint else {}
     try:

@@ -96,6 +96,10 @@ def init(
     shell.show(result, show)
 
 
+_STORAGE = ("storage_market", "host_registry")
+"""Contracts that deployments from before rented storage do not have."""
+
+
 def _rails(networks: tuple[str, ...], deployments: tuple[Path, ...]) -> dict[str, dict[str, str]]:
     """Rail → its settings as TOML, in the order in which they were named; without any, the default rail."""
     rails: dict[str, dict[str, str]] = {load_network(name).name: {} for name in networks}
@@ -107,7 +111,9 @@ def _rails(networks: tuple[str, ...], deployments: tuple[Path, ...]) -> dict[str
         rail = rails.setdefault(network.name, {})
         rail["endpoints"] = json.dumps([found["url"]])
         rail["token"] = json.dumps(found["token"])
-        rail["vault"] = json.dumps(found["vault"])
+        for contract in ("vault", *_STORAGE):
+            if found[contract]:
+                rail[contract] = json.dumps(found[contract])
         if found["wbtt"]:
             rail["tokens"] = f'[{{symbol = "WBTT", decimals = 18, contract = "{found["wbtt"]}", wraps_native = true}}]'
     return rails or {"devnet-bttc": {}}
@@ -143,7 +149,7 @@ def _deployment(path: Path) -> dict[str, str]:
     try:
         found = json.loads(path.read_text())
         return {key: str(found[key]) for key in ("url", "chain", "token", "vault")} | {
-            "wbtt": str(found.get("wbtt", ""))
+            key: str(found.get(key, "")) for key in ("wbtt", *_STORAGE)
         }
     except (ValueError, KeyError, TypeError, AttributeError):
         raise CliError(f"{path} is not a deployment file", "use the file that `bttnode devnet` wrote") from None

@@ -49,7 +49,8 @@ class DemoRail:
 
     def open(self) -> OpenRail:
         found = self.process.ready
-        chosen = RailSettings(endpoints=(found["url"],), token=found["token"], vault=found["vault"])
+        contracts = {name: found[name] for name in ("token", "vault", "storage_market", "host_registry")}
+        chosen = RailSettings(endpoints=(found["url"],), **contracts)
         return open_rail(load_network(self.network), chosen, ())
 
     def wallet(self, owner: Address) -> int:

@@ -38,9 +38,9 @@ def _chain_id(text: str) -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m node.devnet",
-        description="A local chain with test BTT and the cheque vault, behind Ethereum JSON-RPC over HTTP or, with "
-        "--rail tron, behind java-tron's HTTP API. Prints one JSON line with url, chain, chain_id, token, vault and "
-        "deployer when ready; SIGTERM or Ctrl-C stops it.",
+        description="A local chain with test BTT and our contracts, behind Ethereum JSON-RPC over HTTP or, with "
+        "--rail tron, behind java-tron's HTTP API. Prints one JSON line with url, chain, chain_id, token, contracts "
+        "and deployer when ready; SIGTERM or Ctrl-C stops it.",
     )
     parser.add_argument("--rail", choices=tuple(_PORTS), default="bttc", help="whose rules (default: %(default)s)")
     parser.add_argument("--data-dir", type=Path, help="keep the chain in this folder (default: in memory)")
@@ -58,6 +58,12 @@ def _arguments() -> argparse.Namespace:
         type=int,
         default=86_400,
         help="seconds before a deposit may leave the vault (default: a day)",
+    )
+    parser.add_argument(
+        "--answer-period",
+        type=int,
+        default=3_600,
+        help="seconds a storage host has to answer a challenge on the chain (default: an hour)",
     )
     parser.add_argument(
         "--block-time",

@@ -16,7 +16,7 @@ from typing import ClassVar, Generic
 
 from aiohttp import web
 
-from node.devnet.deployment import Deployment
+from node.devnet.deployment import Deployment, Periods
 from node.devnet.errors import ListenError, StorageError
 from node.devnet.thread import C, ChainThread
 
@@ -38,7 +38,12 @@ class RailSettings:
     host: str = "127.0.0.1"
     port: int = 0
     notice_period: int = 86_400
+    answer_period: int = 3_600
     block_time: float = 1.0
+
+    @property
+    def periods(self) -> Periods:
+        return Periods(self.notice_period, self.answer_period)
 
 
 class RailServer(ABC, Generic[C]):

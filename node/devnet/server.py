@@ -42,7 +42,7 @@ class DevnetServer(RailServer[Chain]):
         return Chain(settings, database)
 
     def _deploy(self, chain: Chain) -> Deployment:
-        return deploy(chain, self._settings.notice_period, url="")
+        return deploy(chain, self._settings.periods, url="")
 
     def _application(self, chain: ChainThread[Chain], deployment: Deployment) -> web.Application:
         faucet = Faucet(Address.parse(deployment.token).raw)

@@ -12,8 +12,9 @@ from eth_abi.abi import encode
 
 from contracts.loader import load
 from node.devnet.chain import ChainSettings
+from node.devnet.deployment import Deployment
 from node.devnet.server import DevnetServer, DevnetSettings
-from tests.conformance.tron_bench import tron_bench
+from tests.conformance.tron_bench import TronBench, tron_bench
 from tests.interop.node import anvil
 from wallet.address import Address
 from wallet.amount import BTT
@@ -26,6 +27,8 @@ from wallet.cheque import Rail
 
 FINALITY = 2
 NOTICE = 3600
+ANSWER = 500
+"""Seconds to answer a challenge on the chain."""
 
 
 class Bench(Protocol):
@@ -132,7 +135,11 @@ class EvmBench:
 
 
 class DevnetBench(EvmBench):
-    """Our devnet: the compiled contract on py-evm."""
+    """Our devnet: the compiled contracts on py-evm."""
+
+    def __init__(self, chain: EvmChain, rpc: Rpc, deployment: Deployment) -> None:
+        super().__init__(chain, rpc)
+        self.deployment = deployment
 
     async def fund(self, owner: Address, *, native: int = 0, token: int = 0) -> None:
         await self._rpc("bttnode_faucet", owner.evm, hex(native), hex(token))
@@ -209,15 +216,15 @@ async def fake_tron_bench() -> AsyncIterator[Bench]:
 
 
 @asynccontextmanager
-async def devnet_bench() -> AsyncIterator[Bench]:
-    server = DevnetServer(DevnetSettings(block_time=0, notice_period=NOTICE))
+async def devnet_bench() -> AsyncIterator[DevnetBench]:
+    server = DevnetServer(DevnetSettings(block_time=0, notice_period=NOTICE, answer_period=ANSWER))
     found = await server.start()
     try:
         async with (
             EvmChain(evm_settings(found.url, found.token, found.vault)) as chain,
             aiohttp.ClientSession() as session,
         ):
-            yield DevnetBench(chain, Rpc(session, found.url))
+            yield DevnetBench(chain, Rpc(session, found.url), found)
     finally:
         await server.close()
 
@@ -250,8 +257,8 @@ def evm_settings(url: str, token: str, vault: str) -> EvmSettings:
 
 
 @asynccontextmanager
-async def tron_devnet_bench() -> AsyncIterator[Bench]:
-    async with tron_bench(finality=FINALITY, notice=NOTICE) as bench:
+async def tron_devnet_bench() -> AsyncIterator[TronBench]:
+    async with tron_bench(finality=FINALITY, notice=NOTICE, answer=ANSWER) as bench:
         yield bench
 
 

@@ -9,12 +9,14 @@ import pytest
 from tests.conformance.benches import BENCHES, FINALITY, NOTICE, Bench
 from tests.conformance.kit import HOT, PAYEE, PAYER, STRANGER, coin, do, funded, gas_money, signed
 from wallet.address import Address
+from wallet.chains import abi
 from wallet.chains.assets import Asset, AssetKind, TokenTransfer
 from wallet.chains.base import (
     Authorisation,
     Authorised,
     BouncedCheque,
     CashedCheque,
+    ChainError,
     Deposited,
     Fee,
     FeeTooHighError,
@@ -32,8 +34,10 @@ from wallet.chains.base import (
     UnlockRequested,
     Withdrawn,
 )
+from wallet.chains.reading import FoundLog, Log
 from wallet.chains.wait import wait_final
 from wallet.cheque import Cheque, SignedCheque, sign_cheque
+from wallet.digests import word
 from wallet.keys import PrivateKey
 
 
@@ -424,3 +428,49 @@ async def test_token_transfers_of_an_account_are_found_in_both_directions_and_in
     assert list(await bench.chain.transfers(token, STRANGER, first, receipts[-1].block)) == []
     with pytest.raises(ValueError, match="keeps no list"):
         await bench.chain.transfers(Asset(AssetKind.NATIVE, bench.chain.native), PAYER.address, first, first)
+
+
+# --- any contract ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_contract_answers_questions_as_bytes(bench: Bench) -> None:
+    chain = bench.chain
+    await deposit(bench, 300)
+    balance = abi.call_data("balance(address)", PAYER.address)
+    paid_out = abi.call_data("paidOut(address,address)", PAYER.address, PAYEE.address)
+    assert await chain.ask(chain.rail.vault, balance, paid_out) == [word(300), word(0)]
+    assert await chain.ask(chain.token, abi.call_data("balanceOf(address)", PAYER.address)) == [word(700)]
+
+
+async def test_nobody_answers_where_there_is_no_contract(bench: Bench) -> None:
+    with pytest.raises(ChainError, match="no contract at") as caught:
+        await bench.chain.ask(STRANGER, abi.call_data("balanceOf(address)", PAYER.address))
+    assert not caught.value.retry
+
+
+async def test_a_refusal_names_the_contracts_error(bench: Bench) -> None:
+    with pytest.raises(RevertedError) as caught:
+        await bench.chain.estimate(bench.chain.cancel_notice(), PAYER.address)
+    assert caught.value.refusal == "NothingThere"
+
+
+async def test_a_receipt_has_the_logs_of_all_contracts(bench: Bench) -> None:
+    chain = bench.chain
+    receipt = await deposit(bench, 300)
+    moved = Log(chain.token, (abi.TRANSFER, word(PAYER.address), word(chain.rail.vault)), word(300))
+    deposited = Log(chain.rail.vault, *abi.encode_event(Deposited(PAYER.address, PAYER.address, 300)))
+    assert receipt.logs == (moved, deposited)
+
+
+async def test_a_contracts_logs_are_found_by_their_topics(bench: Bench) -> None:
+    chain = bench.chain
+    receipt = await deposit(bench, 300)
+    other = await do(bench, chain.transfer_token(STRANGER, 5))
+    head = (await chain.head()).number
+    found = await chain.logs(chain.rail.vault, receipt.block, head)
+    assert found == [FoundLog(receipt.logs[1], receipt.block, receipt.block_hash, receipt.hash)]
+    to_stranger = await chain.logs(chain.token, receipt.block, head, [abi.TRANSFER, None, word(STRANGER)])
+    assert [(log.log, log.transaction) for log in to_stranger] == [(other.logs[0], other.hash)]
+    from_payer = await chain.logs(chain.token, receipt.block, head, [abi.TRANSFER, word(PAYER.address)])
+    assert [log.transaction for log in from_payer] == [receipt.hash, other.hash]
+    assert await chain.logs(chain.rail.vault, other.block, head) == []

@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 
+from node.devnet.deployment import Deployment
 from node.devnet.tron.server import TronDevnetServer, TronDevnetSettings
 from wallet.address import Address
 from wallet.amount import BTT, Token
@@ -27,10 +28,10 @@ class TronBench:
     asks_price = False
     """Everybody pays the network's price."""
 
-    def __init__(self, chain: TronChain, session: aiohttp.ClientSession, url: str) -> None:
+    def __init__(self, chain: TronChain, session: aiohttp.ClientSession, deployment: Deployment) -> None:
+        self.deployment = deployment
         self._chain = chain
         self._session = session
-        self._url = url
 
     @property
     def chain(self) -> ChainAdapter:
@@ -57,16 +58,18 @@ class TronBench:
         assert (await self._devnet("revert", snapshot=snapshot))["reverted"]
 
     async def _devnet(self, method: str, **parameters: object) -> Any:
-        async with self._session.post(f"{self._url}/devnet/{method}", json=parameters) as response:
+        async with self._session.post(f"{self.deployment.url}/devnet/{method}", json=parameters) as response:
             answer = await response.json()
         assert "Error" not in answer, answer
         return answer
 
 
 @asynccontextmanager
-async def tron_bench(*, finality: int, notice: int) -> AsyncIterator[TronBench]:
+async def tron_bench(*, finality: int, notice: int, answer: int = 3600) -> AsyncIterator[TronBench]:
     server = TronDevnetServer(
-        TronDevnetSettings(chain_id=0x2B6653DC, block_time=0, notice_period=notice, confirmations=finality)
+        TronDevnetSettings(
+            chain_id=0x2B6653DC, block_time=0, notice_period=notice, answer_period=answer, confirmations=finality
+        )
     )
     found = await server.start()
     settings = TronSettings(
@@ -78,6 +81,6 @@ async def tron_bench(*, finality: int, notice: int) -> AsyncIterator[TronBench]:
     )
     try:
         async with TronChain(settings) as chain, aiohttp.ClientSession() as session:
-            yield TronBench(chain, session, found.url)
+            yield TronBench(chain, session, found)
     finally:
         await server.close()

@@ -139,9 +139,11 @@ def test_limits_show_what_is_used_up(node: Node) -> None:
 
 
 @pytest.mark.parametrize("network", ["devnet-bttc", "devnet-tron"])
-def test_the_vault_is_deployed_from_the_command_line(node: Node, network: str) -> None:
+def test_the_contracts_are_deployed_from_the_command_line(node: Node, network: str) -> None:
     made = node.cli("contracts", "deploy", "--network", network, "--test-token", "--yes")
-    assert set(made) == {"TestBTT", "ChequeVault"}
-    assert len({Address.parse(row["address"]) for row in made.values()}) == 2
+    assert set(made) == {"TestBTT", "ChequeVault", "StorageMarket", "HostRegistry"}
+    assert len({Address.parse(row["address"]) for row in made.values()}) == 4
+    with pytest.raises(DemoError, match="has all contracts"):
+        node.cli("contracts", "deploy", "--network", network, "--yes")
     with pytest.raises(DemoError, match="REAL MONEY"):
         node.cli("contracts", "deploy", "--network", "tron", "--yes")

@@ -121,7 +121,7 @@ async def evm_day() -> AsyncIterator[Day]:
             EvmChain(evm_settings(found.url, found.token, found.vault)) as chain,
             aiohttp.ClientSession() as session,
         ):
-            yield Day(DevnetBench(chain, Rpc(session, found.url)), found.url, connect)
+            yield Day(DevnetBench(chain, Rpc(session, found.url), found), found.url, connect)
     finally:
         await server.close()
 
@@ -145,7 +145,7 @@ async def tron_day() -> AsyncIterator[Day]:
 
     try:
         async with TronChain(settings(found.url, 10.0)) as chain, aiohttp.ClientSession() as session:
-            yield Day(TronBench(chain, session, found.url), found.url, connect)
+            yield Day(TronBench(chain, session, found), found.url, connect)
     finally:
         await server.close()
 

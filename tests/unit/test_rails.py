@@ -82,6 +82,21 @@ def test_btfs_is_where_its_factory_is_known_and_only_there(tmp_path: Path) -> No
         open_rails(parse_settings(wrong), Paths(tmp_path))
 
 
+def test_storage_is_where_its_contracts_are_known(tmp_path: Path) -> None:
+    nile, donau = open_rails(parse_settings(BOTH), Paths(tmp_path))
+    assert (nile.market, nile.registry, donau.market, donau.registry) == (None, None, None, None)
+    other = "0x" + "22" * 20
+    named = BOTH.replace(
+        "[rail.donau]", f'storage_market = "{VAULT}"\nhost_registry = "{other}"\nstorage_since = 7\n[rail.donau]'
+    )
+    nile, donau = open_rails(parse_settings(named), Paths(tmp_path))
+    assert nile.market is not None
+    assert nile.registry is not None
+    assert (nile.market.address.evm, nile.registry.address.evm) == (VAULT, other)
+    assert nile.market.market.chain_id == nile.rail.chain_id
+    assert (nile.storage_since, donau.storage_since, donau.market) == (7, 0, None)
+
+
 def test_limits_are_read_in_the_units_of_each_token(tmp_path: Path) -> None:
     settings = parse_settings(BOTH + '[wallet]\nper_transfer = ["1.5 USDT", "2 BTT"]\nper_day = ["3 TRX"]')
     limits = transfer_limits(settings, open_rails(settings, Paths(tmp_path)))

@@ -7,7 +7,7 @@ and taken apart right here; only `cashMany` needs a general encoder.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
@@ -25,6 +25,7 @@ from wallet.chains.base import (
     NoticeGiven,
     RejectedCheque,
     Rejection,
+    RevertedError,
     Revoked,
     Unlocked,
     UnlockRequested,
@@ -35,7 +36,7 @@ from wallet.cheque import SignedCheque
 from wallet.digests import word
 from wallet.keys import compact_signature, keccak256
 
-VAULT, TOKEN = "ChequeVault", "TestBTT"
+VAULT, TOKEN, MARKET, REGISTRY = "ChequeVault", "TestBTT", "StorageMarket", "HostRegistry"
 """Contracts whose interfaces are used here; of the token only what ERC-20 has."""
 WORD = 32
 NOBODY = Address(bytes(20))
@@ -58,27 +59,46 @@ _EVENTS: Mapping[str, Callable[..., VaultEvent]] = {
 }
 
 _REASONS: Mapping[str, str] = {
-    "Error": "{text}",
-    "NotCovered": "{wanted} units wanted, {free} are free in the vault",
-    "NotYet": "not before {readyAt} (Unix time)",
-    "NothingThere": "there is nothing to move",
-    "ChequeRejected": "the cheque is rejected: {reason}",
-    "BadAddress": "address {given} is not allowed here",
-    "SafeERC20FailedOperation": "the token refused the transfer",
-    "ERC20InsufficientBalance": "the wallet holds {balance} units of the token, {needed} are needed",
-    "ERC20InsufficientAllowance": "the vault may take {allowance} units of the token, {needed} are needed",
+    "Error(string)": "{0}",
+    "NotCovered(uint256,uint256)": "{1} units wanted, {0} are free in the vault",
+    "NotCovered(address,uint256,uint256)": "{2} units wanted, the market's balance of {0} is {1}",
+    "NotYet(uint256)": "not before {0} (Unix time)",
+    "TooLate(uint256)": "too late since {0} (Unix time)",
+    "NothingThere()": "there is nothing to move",
+    "ChequeRejected(uint8)": "the cheque is rejected: {0}",
+    "WrongStatus(uint8)": "the storage contract is {0}",
+    "BadTerms(uint8)": "the storage contract's terms cannot be: {0}",
+    "BadAddress(address)": "address {0} is not allowed here",
+    "SafeERC20FailedOperation(address)": "the token refused the transfer",
+    "ERC20InsufficientBalance(address,uint256,uint256)": "the wallet holds {1} units of the token, {2} are needed",
+    "ERC20InsufficientAllowance(address,uint256,uint256)": (
+        "the contract may take {1} units of the token, {2} are needed"
+    ),
 }
-"""Refusals in words. Another one is shown by its name in the contract."""
+"""Refusals in words, of what they carry in its order. Another one is shown by its name in the contract."""
+
+_CODES: Mapping[str, Sequence[str]] = {
+    "ChequeRejected(uint8)": ("for no reason", *(reason.name.lower().replace("_", " ") for reason in Rejection)),
+    "WrongStatus(uint8)": ("unknown", "active", "called off", "completed", "cancelled", "failed"),
+    "BadTerms(uint8)": ("length", "payee", "start", "epochs", "term", "amounts"),
+}
+"""What a refusal's number stands for: the contracts' enums."""
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function or custom error: its selector, and the names and types of what it takes."""
+    """A function or custom error: its selector, and the names and types of what it takes and, a function, gives."""
 
     name: str
     selector: bytes
     names: tuple[str, ...]
     types: tuple[str, ...]
+    results: tuple[str, ...] = ()
+
+    @property
+    def signature(self) -> str:
+        """Such as `transfer(address,uint256)`."""
+        return f"{self.name}({','.join(self.types)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +165,13 @@ def decode_event(topics: Sequence[bytes], data: bytes) -> VaultEvent | None:
     return event.make(*(_value(kind, number) for kind, number in zip(event.types, words, strict=True)))
 
 
+def encode_event(event: VaultEvent) -> tuple[tuple[bytes, ...], bytes]:
+    """Topics and data of the vault's event: `decode_event` turned round."""
+    topic, layout = next((topic, layout) for topic, layout in _events().items() if layout.make is type(event))
+    words = [word(getattr(event, item.name)) for item in fields(event)]
+    return (topic, *words[: layout.indexed]), b"".join(words[layout.indexed :])
+
+
 @cache
 def _events() -> Mapping[bytes, _Event]:
     table = {}
@@ -167,6 +194,14 @@ def _value(kind: str, number: int) -> int | Address:
 # --- refusals -------------------------------------------------------------------------------------------------------
 
 
+def refusal(data: bytes) -> RevertedError:
+    """A contract's refusal, from the bytes it gave back."""
+    known = errors().get(data[:4])
+    error = RevertedError(f"the contract refuses: {revert_reason(data)}")
+    error.refusal = "" if known is None else known.name
+    return error
+
+
 def revert_reason(data: bytes) -> str:
     """Why a contract refused, in words, from the bytes it gave back."""
     if not data:
@@ -178,19 +213,21 @@ def revert_reason(data: bytes) -> str:
         values = decode(error.types, data[4:])
     except Exception:  # eth_abi has a tree of its own; whatever it is, the reason cannot be read
         return f"{error.name}, with details that cannot be read"
-    named = {name: _plain(value) for name, value in zip(error.names, values, strict=True)}
-    if error.name == "ChequeRejected" and values[0] in list(Rejection):
-        named["reason"] = Rejection(values[0]).name.lower().replace("_", " ")
-    if error.name in _REASONS:
-        return _REASONS[error.name].format_map(named)
-    return f"{error.name}({', '.join(named.values())})"
+    plain = [_plain(value) for value in values]
+    codes = _CODES.get(error.signature, ())
+    if codes and values[0] < len(codes):
+        plain[0] = codes[values[0]]
+    if error.signature in _REASONS:
+        return _REASONS[error.signature].format(*plain)
+    return f"{error.name}({', '.join(plain)})"
 
 
 @cache
 def errors() -> Mapping[bytes, Function]:
-    """Custom errors of the vault and the token, and the language's own two, by selector."""
-    entries = (entry for entry in (*_abi(VAULT), *_abi(TOKEN), *_BUILT_IN) if entry["type"] == "error")
-    return {error.selector: error for error in map(_function, entries)}
+    """Custom errors of our contracts and the token, and the language's own two, by selector."""
+    entries = (entry for name in (VAULT, TOKEN, MARKET, REGISTRY) for entry in _abi(name))
+    found = (_function(entry) for entry in (*entries, *_BUILT_IN) if entry["type"] == "error")
+    return {error.selector: error for error in found}
 
 
 _BUILT_IN: Sequence[Mapping[str, Any]] = (
@@ -215,7 +252,8 @@ def _abi(contract: str) -> Sequence[Any]:
 def _function(entry: Mapping[str, Any]) -> Function:
     names = tuple(field["name"] for field in entry["inputs"])
     types = tuple(_type(field) for field in entry["inputs"])
-    return Function(entry["name"], selector(_signature(entry)), names, types)
+    results = tuple(_type(field) for field in entry.get("outputs", ()))
+    return Function(entry["name"], selector(_signature(entry)), names, types, results)
 
 
 def _signature(entry: Mapping[str, Any]) -> str:

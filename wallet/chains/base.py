@@ -36,6 +36,7 @@ from typing import Protocol
 from wallet.address import Address
 from wallet.amount import Token
 from wallet.chains.assets import Asset, TokenTransfer
+from wallet.chains.reading import ContractReader, Log
 from wallet.cheque import Rail, SignedCheque
 from wallet.errors import WalletError
 from wallet.keys import PrivateKey
@@ -112,7 +113,9 @@ class UnderpricedError(ChainError):
 
 
 class RevertedError(ChainError):
-    """The contract refuses; the text carries its reason."""
+    """The contract refuses; the text carries its reason, `refusal` the name of its error where it gave one."""
+
+    refusal = ""
 
 
 class FeeTooHighError(ChainError):
@@ -344,7 +347,7 @@ class VaultLog:
 class Receipt:
     """What became of a transaction in the block it is in now. `ok` False: it was undone, and paid for.
 
-    `fee_used` in units of work, `fee_paid` in native units.
+    `fee_used` in units of work, `fee_paid` in native units. `events` are the vault's, `logs` everybody's.
     """
 
     hash: bytes
@@ -356,12 +359,13 @@ class Receipt:
     events: tuple[VaultEvent, ...] = ()
     contract: Address | None = None
     """What a deployment made. (TRON also tells which contract was called.)"""
+    logs: tuple[Log, ...] = ()
 
 
 # --- the port -------------------------------------------------------------------------------------------------------
 
 
-class ChainAdapter(Protocol):
+class ChainAdapter(ContractReader, Protocol):
     """One chain with one vault. Every coroutine may raise `ChainError` and has a deadline of its own."""
 
     @property

@@ -40,6 +40,7 @@ from wallet.chains.base import (
 from wallet.chains.calls import VaultCalls
 from wallet.chains.endpoints import Endpoints, RpcError, data, quantity
 from wallet.chains.legacy import sign_legacy
+from wallet.chains.reading import FoundLog, Log, Topics
 from wallet.chains.transport import ROUNDS
 from wallet.cheque import Rail
 from wallet.digests import word
@@ -170,7 +171,23 @@ class EvmChain(VaultCalls):
         return Authorisation(*await self.view(2, self.rail.vault, "authorised(address,address)", payer, hot_key))
 
     async def events(self, first: int, last: int) -> Sequence[VaultLog]:
-        found = await self._logs(self.rail.vault, first, last, self._read_log)
+        found = await self._logs(self.rail.vault, first, last, self._read_event)
+        return [log for log in found if log is not None]
+
+    async def ask(self, contract: Address, *requests: bytes) -> Sequence[bytes]:
+        block = (await self.head()).number
+        answers = await asyncio.gather(*(self.call(contract, request, block) for request in requests))
+        if not all(answers):
+            raise ChainError(f"there is no contract at {contract} on {self.rail.id}: check the addresses in [rail]")
+        return answers
+
+    async def logs(self, contract: Address, first: int, last: int, topics: Topics = ()) -> Sequence[FoundLog]:
+        def read(log: Any) -> FoundLog | None:
+            found = _read_log(log)
+            return FoundLog(found, *_read_place(log)) if found.matches(contract, topics) else None
+
+        wanted = [None if topic is None else _hex(topic) for topic in topics]
+        found = await self._logs(contract, first, last, read, topics=wanted)
         return [log for log in found if log is not None]
 
     # --- writing -----------------------------------------------------------------------------------------------------
@@ -308,6 +325,7 @@ class EvmChain(VaultCalls):
         if found is None or found["blockNumber"] is None:
             return None, None
         price = found.get("effectiveGasPrice")
+        logs = tuple(_read_log(log) for log in found["logs"])
         receipt = Receipt(
             hash=data(found["transactionHash"], 32),
             ok=quantity(found["status"]) == 1,
@@ -315,21 +333,19 @@ class EvmChain(VaultCalls):
             block_hash=data(found["blockHash"], 32),
             fee_used=quantity(found["gasUsed"]),
             fee_paid=0,
-            events=tuple(event for log in found["logs"] if (event := self._event(log)) is not None),
+            events=tuple(event for log in logs if (event := self._event(log)) is not None),
             contract=Address(data(made, 20)) if (made := found.get("contractAddress")) else None,
+            logs=logs,
         )
         return receipt, None if price is None else quantity(price)
 
-    def _read_log(self, log: Any) -> VaultLog | None:
-        event = self._event(log)
-        where = (quantity(log["blockNumber"]), data(log["blockHash"], 32), data(log["transactionHash"], 32))
-        return None if event is None else VaultLog(event, *where)
+    def _read_event(self, log: Any) -> VaultLog | None:
+        event = self._event(_read_log(log))
+        return None if event is None else VaultLog(event, *_read_place(log))
 
-    def _event(self, log: Any) -> VaultEvent | None:
+    def _event(self, log: Log) -> VaultEvent | None:
         """The vault's event in a log; None for other contracts' and unknown ones."""
-        if Address(data(log["address"], 20)) != self.rail.vault:
-            return None
-        return abi.decode_event([data(topic, 32) for topic in log["topics"]], data(log["data"]))
+        return abi.decode_event(log.topics, log.data) if log.address == self.rail.vault else None
 
     def _bounded(self, fee: Fee) -> Fee:
         bound = self._settings.max_fee
@@ -363,12 +379,22 @@ _REFUSALS: tuple[tuple[str, type[ChainError], str], ...] = (
 def _refusal(error: RpcError) -> ChainError:
     """A chain's answer that is an error object, as one of our errors."""
     if error.data:
-        return RevertedError(f"the contract refuses: {abi.revert_reason(error.data)}")
+        return abi.refusal(error.data)
     text = str(error)
     for mark, kind, meaning in _REFUSALS:
         if mark in text.lower():
             return kind(f"{meaning} ({text})")
     return ChainAnswerError(f"the chain answers: {text or 'an error without a text'}")
+
+
+def _read_log(log: Any) -> Log:
+    topics = tuple(data(topic, 32) for topic in log["topics"])
+    return Log(Address(data(log["address"], 20)), topics, data(log["data"]))
+
+
+def _read_place(log: Any) -> tuple[int, bytes, bytes]:
+    """Block, its hash, and the transaction."""
+    return quantity(log["blockNumber"]), data(log["blockHash"], 32), data(log["transactionHash"], 32)
 
 
 def _read_transfer(log: Any) -> tuple[tuple[int, int], TokenTransfer]:

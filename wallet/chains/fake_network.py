@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
 
 from wallet.address import Address
@@ -25,6 +25,7 @@ from wallet.chains.base import (
     Authorisation,
     Block,
     Call,
+    ChainError,
     Fee,
     FeeTooHighError,
     InsufficientFundsError,
@@ -36,7 +37,8 @@ from wallet.chains.base import (
     VaultLog,
 )
 from wallet.chains.calls import VaultCalls
-from wallet.chains.fake_vault import Machine, RefusedError, World
+from wallet.chains.fake_vault import TOKEN_ADDRESS, Machine, RefusedError, World, view
+from wallet.chains.reading import FoundLog, Topics
 from wallet.cheque import Rail
 from wallet.keys import keccak256
 
@@ -44,7 +46,6 @@ GENESIS_TIME = 1_700_000_000
 DAY = 86_400
 
 VAULT_ADDRESS = Address(b"\x11" * 20)
-TOKEN_ADDRESS = Address(b"\x22" * 20)
 
 
 class FakeTx(Protocol):
@@ -203,14 +204,15 @@ class FakeNetwork(VaultCalls, ABC, Generic[T]):
         try:
             self._run(machine, tx.to, tx.data, tx.value)
         except RefusedError:
-            machine.events.clear()
+            pass  # undone, but for the fee
         else:
             if charge.covered:
                 mined.world = machine.world
                 mined.transfers += [TokenTransfer(*move, mined.block.number, tx.hash) for move in machine.moves]
         ok = mined.world is not before
         where = (mined.block.number, mined.block.hash)
-        return Receipt(tx.hash, ok, *where, charge.used, charge.paid, tuple(machine.events) if ok else ())
+        receipt = Receipt(tx.hash, ok, *where, charge.used, charge.paid)
+        return replace(receipt, events=tuple(machine.events), logs=tuple(machine.logs)) if ok else receipt
 
     def _run(self, machine: Machine, to: Address, data: bytes, value: int) -> None:
         if machine.world.native[machine.sender] < value:
@@ -296,6 +298,26 @@ class FakeNetwork(VaultCalls, ABC, Generic[T]):
             for event in receipt.events
         ]
 
+    async def ask(self, contract: Address, *requests: bytes) -> Sequence[bytes]:
+        self.hook("ask")
+        if contract not in (self.rail.vault, self.token):
+            raise ChainError(f"there is no contract at {self.name(contract)} on {self.rail.id}")
+        name = abi.VAULT if contract == self.rail.vault else abi.TOKEN
+        try:
+            return [view(self._world, name, request) for request in requests]
+        except RefusedError as error:
+            raise abi.refusal(error.data) from None
+
+    async def logs(self, contract: Address, first: int, last: int, topics: Topics = ()) -> Sequence[FoundLog]:
+        self.hook("logs")
+        return [
+            FoundLog(log, mined.block.number, mined.block.hash, receipt.hash)
+            for mined in self._chain[max(0, first) : last + 1]
+            for receipt in mined.receipts.values()
+            for log in receipt.logs
+            if log.matches(contract, topics)
+        ]
+
     # --- writing -----------------------------------------------------------------------------------------------------
 
     async def estimate(self, call: Call, sender: Address) -> Fee:
@@ -357,7 +379,7 @@ class FakeNetwork(VaultCalls, ABC, Generic[T]):
         try:
             self._run(machine, call.to, call.data, call.value)
         except RefusedError as error:
-            raise RevertedError(f"the contract refuses: {abi.revert_reason(error.data)}") from None
+            raise abi.refusal(error.data) from None
 
     def _find(self, transaction: bytes) -> Receipt | None:
         found = (mined.receipts.get(transaction) for mined in reversed(self._chain))

@@ -30,6 +30,7 @@ from wallet.chains.base import (
     VaultEvent,
     Withdrawn,
 )
+from wallet.chains.reading import Log
 from wallet.cheque import Cheque, Rail, cheque_digest
 from wallet.digests import word
 from wallet.errors import BadSignatureError
@@ -39,6 +40,8 @@ FOREVER = 2**32 - 1
 NO_CAP = 2**112 - 1
 ENDLESS = 2**256 - 1
 MAX_PAID_OUT = 2**128 - 1
+
+TOKEN_ADDRESS = Address(b"\x22" * 20)
 
 Pair = tuple[Address, Address]
 K = TypeVar("K")
@@ -125,6 +128,8 @@ class Machine:
     events: list[VaultEvent] = field(default_factory=list)
     moves: list[tuple[Address, Address, int]] = field(default_factory=list)
     """The token's transfers: source, receiver, amount."""
+    logs: list[Log] = field(default_factory=list)
+    """Events and transfers in their order, as a chain keeps them."""
 
     def token(self, data: bytes) -> None:
         name, arguments = _read(abi.TOKEN, data)
@@ -133,6 +138,10 @@ class Machine:
     def vault(self, data: bytes) -> None:
         name, arguments = _read(abi.VAULT, data)
         _VAULT[name](self, *arguments)
+
+    def _emit(self, event: VaultEvent) -> None:
+        self.events.append(event)
+        self.logs.append(Log(self.world.rail.vault, *abi.encode_event(event)))
 
     # --- token ---
 
@@ -150,6 +159,7 @@ class Machine:
         self.world.tokens[source] -= amount
         self.world.tokens[to] += amount
         self.moves.append((source, to, amount))
+        self.logs.append(Log(TOKEN_ADDRESS, (abi.TRANSFER, word(source), word(to)), word(amount)))
 
     # --- money in and out ---
 
@@ -168,7 +178,7 @@ class Machine:
         if amount == 0:
             raise RefusedError("NothingThere")
         self._credit(payer, amount)
-        self.events.append(Deposited(payer, self.sender, amount))
+        self._emit(Deposited(payer, self.sender, amount))
 
     def _credit(self, payer: Address, amount: int) -> None:
         account = self.world.accounts[payer]
@@ -180,13 +190,13 @@ class Machine:
             raise RefusedError("NothingThere")
         ready_at = self.now + self.world.notice_period
         self.world.notices[self.sender] = Notice(amount, ready_at)
-        self.events.append(NoticeGiven(self.sender, amount, ready_at))
+        self._emit(NoticeGiven(self.sender, amount, ready_at))
 
     def _cancel_notice(self) -> None:
         if self.world.notices[self.sender].amount == 0:
             raise RefusedError("NothingThere")
         del self.world.notices[self.sender]
-        self.events.append(NoticeCancelled(self.sender))
+        self._emit(NoticeCancelled(self.sender))
 
     def _withdraw(self, to: Address) -> None:
         if to in (abi.NOBODY, self.world.rail.vault):
@@ -201,7 +211,7 @@ class Machine:
             raise RefusedError("NothingThere")
         del self.world.notices[self.sender]
         self.world.accounts[self.sender] = replace(account, balance=account.balance - amount)
-        self.events.append(Withdrawn(self.sender, to, amount))
+        self._emit(Withdrawn(self.sender, to, amount))
         self._move(self.world.rail.vault, to, amount)
 
     # --- locks ---
@@ -217,14 +227,14 @@ class Machine:
         self.world.accounts[self.sender] = replace(account, locked=account.locked + amount)
         self.world.tabs[self.sender, payee] = tab = replace(tab, locked=tab.locked + amount)
         self.world.unlocks.pop((self.sender, payee), None)
-        self.events.append(Locked(self.sender, payee, amount, tab.locked))
+        self._emit(Locked(self.sender, payee, amount, tab.locked))
 
     def _request_unlock(self, payee: Address) -> None:
         if self.world.tabs[self.sender, payee].locked == 0:
             raise RefusedError("NothingThere")
         ready_at = self.now + self.world.notice_period
         self.world.unlocks[self.sender, payee] = ready_at
-        self.events.append(UnlockRequested(self.sender, payee, ready_at))
+        self._emit(UnlockRequested(self.sender, payee, ready_at))
 
     def _unlock(self, payee: Address) -> None:
         tab, ready_at = self.world.tabs[self.sender, payee], self.world.unlocks.get((self.sender, payee), 0)
@@ -236,7 +246,7 @@ class Machine:
         account = self.world.accounts[self.sender]
         self.world.tabs[self.sender, payee] = replace(tab, locked=0)
         self.world.accounts[self.sender] = replace(account, locked=account.locked - tab.locked)
-        self.events.append(Unlocked(self.sender, payee, tab.locked))
+        self._emit(Unlocked(self.sender, payee, tab.locked))
 
     # --- hot keys ---
 
@@ -246,7 +256,7 @@ class Machine:
         key = self.world.hot_keys[self.sender, hot_key]
         cap = min(cap, NO_CAP)
         self.world.hot_keys[self.sender, hot_key] = replace(key, cap=cap, valid_until=FOREVER)
-        self.events.append(Authorised(self.sender, hot_key, cap))
+        self._emit(Authorised(self.sender, hot_key, cap))
 
     def _revoke(self, hot_key: Address) -> None:
         key = self.world.hot_keys[self.sender, hot_key]
@@ -254,7 +264,7 @@ class Machine:
             raise RefusedError("NothingThere")
         until = self.now + self.world.notice_period
         self.world.hot_keys[self.sender, hot_key] = replace(key, cap=0, valid_until=until)
-        self.events.append(Revoked(self.sender, hot_key))
+        self._emit(Revoked(self.sender, hot_key))
 
     # --- cheques ---
 
@@ -265,7 +275,7 @@ class Machine:
             cheque = Cheque(Address.parse(payer), Address.parse(payee), cumulative)
             reason, paid = self._draw(cheque, expand_signature(r, vs), recipient)
             if reason is not None:
-                self.events.append(RejectedCheque(cheque.payer, cheque.payee, reason))
+                self._emit(RejectedCheque(cheque.payer, cheque.payee, reason))
             elif recipient == abi.NOBODY:
                 self._credit(cheque.payee, paid)
             total += paid
@@ -300,9 +310,9 @@ class Machine:
         if paid:
             self.world.tabs[payer, payee] = Tab(tab.paid_out + paid, tab.locked - from_locked)
             self.world.accounts[payer] = Account(account.balance - paid, account.locked - from_locked)
-            self.events.append(CashedCheque(payer, payee, recipient, cheque.cumulative, paid))
+            self._emit(CashedCheque(payer, payee, recipient, cheque.cumulative, paid))
         if paid != due:
-            self.events.append(BouncedCheque(payer, payee, cheque.cumulative, paid, due - paid))
+            self._emit(BouncedCheque(payer, payee, cheque.cumulative, paid, due - paid))
         return None, paid
 
 
@@ -319,6 +329,23 @@ _VAULT: Mapping[str, Callable[..., None]] = {
     "authorise": Machine._authorise,
     "revoke": Machine._revoke,
     "cashMany": Machine._cash_many,
+}
+
+
+def view(world: World, contract: str, data: bytes) -> bytes:
+    """What a view function of the token or the vault answers. Raises `RefusedError` for one it does not have."""
+    name, arguments = _read(contract, data)
+    if name not in _VIEWS:
+        raise RefusedError("Panic", 0)
+    return b"".join(map(word, _VIEWS[name](world, *arguments)))
+
+
+_VIEWS: Mapping[str, Callable[..., tuple[int, ...]]] = {
+    "balanceOf": lambda world, owner: (world.tokens[owner],),
+    "allowance": lambda world, owner, spender: (world.allowances[owner] if spender == world.rail.vault else 0,),
+    "balance": lambda world, payer: (world.accounts[payer].balance,),
+    "lockedTotal": lambda world, payer: (world.accounts[payer].locked,),
+    "paidOut": lambda world, payer, payee: (world.tabs[payer, payee].paid_out,),
 }
 
 

@@ -19,6 +19,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import TypeVar
 
 from wallet.address import Address
 from wallet.amount import Token, format_amount
@@ -42,10 +43,10 @@ from wallet.chains.base import (
     VaultLog,
 )
 from wallet.chains.calls import VaultCalls
+from wallet.chains.reading import FoundLog, Log, Topics
 from wallet.chains.tron_endpoints import (
     Head,
     Info,
-    Log,
     TronServer,
     message,
     number,
@@ -66,6 +67,8 @@ MAX_BLOCKS = 2_000_000
 """Blocks for which `events` may be asked in one call."""
 MS = 1000
 _SAME_HEAD_TRIES = 3
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,21 +205,12 @@ class TronChain(VaultCalls):
         return (await self.view(1, self.token, "allowance(address,address)", owner, self.rail.vault))[0]
 
     async def payer_state(self, payer: Address) -> PayerState:
-        """Constant calls see the head, whichever it is: they count only if it stayed the same."""
+        def read(answers: Sequence[bytes]) -> PayerState:
+            ((balance,), (locked,), (notice, ready_at)) = map(abi.split_words, answers, (1, 1, 2))
+            return PayerState(balance, locked, notice, ready_at)
 
-        async def question(server: TronServer) -> PayerState:
-            for _ in range(_SAME_HEAD_TRIES):
-                before = await server.latest()
-                (balance,), (locked,), (notice, ready_at) = await asyncio.gather(
-                    self._view_at(server, 1, self.rail.vault, "balance(address)", payer),
-                    self._view_at(server, 1, self.rail.vault, "lockedTotal(address)", payer),
-                    self._view_at(server, 2, self.rail.vault, "notice(address)", payer),
-                )
-                if await server.latest() == before:
-                    return PayerState(balance, locked, notice, ready_at)
-            raise ChainAnswerError(f"{server.host} is slower than its chain: its answers are of different blocks")
-
-        return await self._servers.ask("the vault's state", question)
+        views = ("balance(address)", "lockedTotal(address)", "notice(address)")
+        return await self._at_one_head(self.rail.vault, [abi.call_data(view, payer) for view in views], read)
 
     async def paid_out(self, payer: Address, payee: Address) -> int:
         return (await self.view(1, self.rail.vault, "paidOut(address,address)", payer, payee))[0]
@@ -228,24 +222,18 @@ class TronChain(VaultCalls):
         return Authorisation(*await self.view(2, self.rail.vault, "authorised(address,address)", payer, hot_key))
 
     async def events(self, first: int, last: int) -> Sequence[VaultLog]:
-        _check_range(first, last)
-
-        def read(_info: Info, found: Log) -> VaultEvent | None:
-            return self._event(found)
-
-        async def question(server: TronServer) -> list[tuple[Head, Info, VaultEvent]]:
-            return await search(
-                server,
-                first,
-                last,
-                index=f"v1/contracts/{self.rail.vault.tron}/events",
-                query={"order_by": "block_timestamp,asc"},
-                times=("min_block_timestamp", "max_block_timestamp"),
-                read=read,
-            )
-
-        found = await self._servers.ask("events", question)
+        found: list[tuple[Head, Info, VaultEvent]] = await self._search(self.rail.vault, first, last, self._event)
         return [VaultLog(event, head.number, head.id, info.id) for head, info, event in found]
+
+    async def ask(self, contract: Address, *requests: bytes) -> Sequence[bytes]:
+        return await self._at_one_head(contract, requests, lambda answers: answers)
+
+    async def logs(self, contract: Address, first: int, last: int, topics: Topics = ()) -> Sequence[FoundLog]:
+        def read(found: Log) -> Log | None:
+            return found if found.matches(contract, topics) else None
+
+        found = await self._search(contract, first, last, read)
+        return [FoundLog(log, head.number, head.id, info.id) for head, info, log in found]
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
@@ -316,6 +304,7 @@ class TronChain(VaultCalls):
                 fee_paid=info.fee,
                 events=tuple(event for event in events if event is not None),
                 contract=Address(info.contract) if info.contract else None,
+                logs=info.logs,
             )
 
         return await self._servers.ask("a receipt", question)
@@ -358,20 +347,53 @@ class TronChain(VaultCalls):
 
     async def view(self, words: int, to: Address, signature: str, *arguments: Address) -> tuple[int, ...]:
         """A view function's answer of so many words, on the head's state."""
-        return await self._servers.ask(
-            signature, lambda server: self._view_at(server, words, to, signature, *arguments)
-        )
-
-    async def _view_at(
-        self, server: TronServer, words: int, to: Address, signature: str, *arguments: Address
-    ) -> tuple[int, ...]:
         call = Call(to, abi.call_data(signature, *arguments), 0, signature, signature)
-        try:
+
+        async def question(server: TronServer) -> tuple[int, ...]:
             _, output = await run_constant(server, call, abi.NOBODY)
+            return abi.split_words(output, words)
+
+        try:
+            return await self._servers.ask(signature, question)
         except NoContractError as error:
             what = "token" if to == self.token else "vault"
             raise ChainError(f"{error} on {self.rail.id}: check [rail] {what}") from None
-        return abi.split_words(output, words)
+
+    async def _at_one_head(self, to: Address, requests: Sequence[bytes], read: Callable[[Sequence[bytes]], T]) -> T:
+        """Several answers of a contract, as `read` makes them. Constant calls see the head, whichever it is: they count
+        only if it stayed the same."""
+        calls = [Call(to, request, 0, "ask", "ask") for request in requests]
+
+        async def question(server: TronServer) -> T:
+            for _ in range(_SAME_HEAD_TRIES):
+                before = await server.latest()
+                answers = await asyncio.gather(*(run_constant(server, call, abi.NOBODY) for call in calls))
+                if await server.latest() == before:
+                    return read([output for _, output in answers])
+            raise ChainAnswerError(f"{server.host} is slower than its chain: its answers are of different blocks")
+
+        try:
+            return await self._servers.ask("a contract's state", question)
+        except NoContractError as error:
+            raise ChainError(f"{error} on {self.rail.id}: check the addresses in [rail]") from None
+
+    async def _search(
+        self, contract: Address, first: int, last: int, read: Callable[[Log], T | None]
+    ) -> list[tuple[Head, Info, T]]:
+        """A contract's logs of these blocks, in order, as `read` makes them; it says None for others."""
+        _check_range(first, last)
+        return await self._servers.ask(
+            "events",
+            lambda server: search(
+                server,
+                first,
+                last,
+                index=f"v1/contracts/{contract.tron}/events",
+                query={"order_by": "block_timestamp,asc"},
+                times=("min_block_timestamp", "max_block_timestamp"),
+                read=lambda _info, found: read(found),
+            ),
+        )
 
     async def _prices_at(self, server: TronServer) -> Prices:
         now = self._clock()

@@ -27,6 +27,7 @@ from wallet.chains.base import (
     RevertedError,
     WrongChainError,
 )
+from wallet.chains.reading import Log
 from wallet.chains.transport import Failover, Server
 from wallet.digests import mask_chain_id
 
@@ -93,13 +94,6 @@ class Head:
     number: int
     id: bytes
     time: int
-
-
-@dataclass(frozen=True, slots=True)
-class Log:
-    address: Address
-    topics: tuple[bytes, ...]
-    data: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,8 +117,9 @@ async def run_constant(server: TronServer, call: Call, sender: Address) -> tuple
         raise TypeError("results are no list")
     output = octets(outputs[0]) if outputs else b""
     if words or _failed(answer):
-        reason = abi.revert_reason(output) if output or _REVERT in words else words or "it gave no reason"
-        raise RevertedError(f"the contract refuses: {reason}")
+        if output or _REVERT in words:
+            raise abi.refusal(output)
+        raise RevertedError(f"the contract refuses: {words or 'it gave no reason'}")
     return number(answer.get("energy_used")), output
 
 

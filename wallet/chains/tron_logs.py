@@ -15,10 +15,10 @@ from typing import TypeVar
 
 from wallet.address import Address
 from wallet.chains.base import ChainAnswerError, ChainError
+from wallet.chains.reading import Log
 from wallet.chains.tron_endpoints import (
     Head,
     Info,
-    Log,
     Message,
     NotServedError,
     TronServer,

@@ -1,4 +1,4 @@
-"""What stands on a fresh TRON devnet: test BTT and the cheque vault, and a TRC-10 named as BTT once was.
+"""What stands on a fresh TRON devnet: test BTT and our contracts over it, and a TRC-10 named as BTT once was.
 
 A contract's address follows from its transaction's id, and that from a moment, so no two devnets have the same ones. On
 a chain that is opened again they are found by their deployer and name in the first blocks: nobody else writes those.
@@ -6,13 +6,13 @@ a chain that is opened again they are found by their deployer and name in the fi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
 from contracts.loader import load
-from node.devnet.deployment import DEPLOYER, DEPLOYER_KEY, Deployment
+from node.devnet.deployment import CHALLENGE_BOND, DEPLOYER, DEPLOYER_KEY, MIN_STAKE, Deployment, Periods
 from node.devnet.errors import DevnetError
 from node.devnet.tron.chain import TronChain
 from node.devnet.tron.proto import (
@@ -83,24 +83,27 @@ def hex_address(address: bytes) -> str:
     return (ADDRESS_PREFIX + address).hex()
 
 
-def deploy(chain: TronChain, notice_period: int, url: str) -> Deployment:
+def deploy(chain: TronChain, periods: Periods, url: str) -> Deployment:
     """Put the contracts on the chain, or find them there. A start that was killed half way is taken up again.
 
-    `notice_period` is for a new vault; one that is there keeps its own. Raises `DevnetError` where another version of
+    `periods` are for new contracts; those that are there keep their own. Raises `DevnetError` where another version of
     a contract was deployed.
     """
     present = _deployed(chain)
-    token = present.get("TestBTT") or _create(
-        chain, "TestBTT", encode(["string", "string"], ["BitTorrent (devnet)", "BTT"])
-    )
-    vault = present.get("ChequeVault") or _create(
-        chain, "ChequeVault", encode(["address", "uint256"], [token, notice_period])
-    )
-    for name, address in (("TestBTT", token), ("ChequeVault", vault)):
+    storage = ["address", "uint256", "uint256"]
+
+    def found(name: str, types: Sequence[str], *values: object) -> bytes:
+        address = present.get(name) or _create(chain, name, encode(types, values))
         contract = chain.contract(address)
         if contract is None or not contract.bytecode.startswith(load(name).bytecode):
             raise DevnetError(f"this folder's chain has another version of {name}: use another --data-dir")
-    asked = chain.constant(TriggerContract(owner=DEPLOYER, contract=vault, data=keccak(text="noticePeriod()")[:4]))
+        return address
+
+    token = found("TestBTT", ["string", "string"], "BitTorrent (devnet)", "BTT")
+    vault = found("ChequeVault", ["address", "uint256"], token, periods.notice)
+    notice = _constant(chain, vault, "noticePeriod()")
+    market = found("StorageMarket", storage, token, CHALLENGE_BOND, periods.answer)
+    registry = found("HostRegistry", storage, token, MIN_STAKE, notice)
     chain_id = mask_chain_id(chain.settings.chain_id)
     return Deployment(
         url=url,
@@ -109,11 +112,21 @@ def deploy(chain: TronChain, notice_period: int, url: str) -> Deployment:
         token=Address(token).tron,
         vault=Address(vault).tron,
         deployer=Address(DEPLOYER).tron,
-        notice_period=int.from_bytes(asked.output, "big"),
+        notice_period=notice,
+        storage_market=Address(market).tron,
+        host_registry=Address(registry).tron,
+        answer_period=_constant(chain, market, "answerPeriod()"),
     )
 
 
+def _constant(chain: TronChain, contract: bytes, view: str) -> int:
+    asked = chain.constant(TriggerContract(owner=DEPLOYER, contract=contract, data=keccak(text=view)[:4]))
+    return int.from_bytes(asked.output, "big")
+
+
 def _create(chain: TronChain, name: str, arguments: bytes) -> bytes:
+    if chain.head.number >= _FIRST_BLOCKS:  # it would not be found again
+        raise DevnetError(f"this folder's chain is older than {name}: use another --data-dir")
     artifact = load(name)
     contract = {
         "origin_address": hex_address(DEPLOYER),

@@ -50,7 +50,7 @@ class TronDevnetServer(RailServer[TronChain]):
         return TronChain(settings, database)
 
     def _deploy(self, chain: TronChain) -> Deployment:
-        return deploy(chain, self._settings.notice_period, url="")
+        return deploy(chain, self._settings.periods, url="")
 
     def _application(self, chain: ChainThread[TronChain], deployment: Deployment) -> web.Application:
         return TronHttp(chain, methods(TronFaucet(Address.parse(deployment.token).raw))).application()

@@ -89,14 +89,17 @@ def test_a_cashed_event_is_read_from_its_log(numbers: list[int]) -> None:
     assert abi.decode_event(topics, words(*numbers)) == BouncedCheque(ME, YOU, *numbers)
 
 
-def test_every_event_of_the_vault_is_read() -> None:
+def test_every_event_of_the_vault_is_read_and_written() -> None:
     for entry in load(abi.VAULT).abi:
         if entry["type"] == "event":
             kinds = [field["type"] for field in entry["inputs"]]
             indexed = sum(bool(field["indexed"]) for field in entry["inputs"])
             topic = keccak(text=f"{entry['name']}({','.join(kinds)})")
             values = [words(1)] * len(kinds)
-            assert abi.decode_event([topic, *values[:indexed]], b"".join(values[indexed:])) is not None
+            log = (topic, *values[:indexed]), b"".join(values[indexed:])
+            event = abi.decode_event(*log)
+            assert event is not None
+            assert abi.encode_event(event) == log
 
 
 def test_foreign_logs_are_none() -> None:

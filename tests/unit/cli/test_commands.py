@@ -16,6 +16,7 @@ from node.cli.main import main
 from wallet import keystore
 
 SECRET = "correct horse"
+CONTRACT = "0x" + "11" * 20
 
 
 def run(*arguments: str, password: str | None = SECRET) -> Result:
@@ -80,6 +81,17 @@ def test_init_overwrites_nothing(tmp_path: Path, existing: str) -> None:
 def test_a_password_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "password").write_bytes(b"\xff\xfe")
     refused(run("--home", str(tmp_path), "init", "--password-file", str(tmp_path / "password")), "UTF-8")
+
+
+@pytest.mark.parametrize("storage", [{}, {"storage_market": CONTRACT, "host_registry": CONTRACT}])
+def test_init_takes_the_contracts_out_of_a_deployment(tmp_path: Path, storage: dict[str, str]) -> None:
+    found = {"url": "http://127.0.0.1:1", "chain": "eip155:199", "token": CONTRACT, "vault": CONTRACT, **storage}
+    (tmp_path / "deployment.json").write_text(json.dumps(found))
+    result = run("--home", str(tmp_path / "home"), "init", "--deployment", str(tmp_path / "deployment.json"))
+    assert result.exit_code == 0, result.output
+    rail = load_settings(tmp_path / "home" / "config.toml").rail["devnet-bttc"]
+    assert (rail.token, rail.vault) == (CONTRACT, CONTRACT)
+    assert (rail.storage_market, rail.host_registry) == (2 * (CONTRACT,) if storage else ("", ""))
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", "\x00", '{"url": "u", "token": "t"}'])

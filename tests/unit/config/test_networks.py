@@ -33,7 +33,15 @@ def test_a_profile_is_consistent(name: str) -> None:
     assert Token(network.native, network.native_decimals) == (Token("TRX", 6) if network.is_tron else Token("BTT", 18))
     assert Token(network.token_symbol, network.token_decimals).decimals == 18
     for address in filter(
-        None, (network.token, network.vault, network.btfs_factory, *(token.contract for token in network.tokens))
+        None,
+        (
+            network.token,
+            network.vault,
+            network.storage_market,
+            network.host_registry,
+            network.btfs_factory,
+            *(token.contract for token in network.tokens),
+        ),
     ):
         Address.parse(address)
     if network.fee_rate:

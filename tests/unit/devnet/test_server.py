@@ -17,7 +17,7 @@ import pytest
 
 from contracts.loader import load
 from node.devnet import deployment
-from node.devnet.deployment import Deployment, deploy
+from node.devnet.deployment import Deployment, Periods, deploy
 from node.devnet.errors import DevnetError, ListenError, StorageError
 from node.devnet.server import CONFIRMATIONS, DEPLOYMENT_FILE, DevnetServer, DevnetSettings, confirm
 from tests.unit.devnet.support import BOB, address, make_chain, pay
@@ -47,7 +47,8 @@ async def test_start_tells_where_things_are_and_writes_it_down(tmp_path: Path) -
     assert Deployment.from_json(written) == deployment == server.deployment
     assert (deployment.chain, deployment.chain_id, deployment.notice_period) == ("eip155:199", 199, 60)
     async with aiohttp.ClientSession() as session:
-        for contract in (deployment.token, deployment.vault):
+        contracts = (deployment.token, deployment.vault, deployment.storage_market, deployment.host_registry)
+        for contract in contracts:
             assert len(await ask(session, deployment.url, "eth_getCode", contract)) > 1000
     await server.close()
     await server.close()
@@ -60,16 +61,18 @@ async def test_addresses_are_the_same_on_every_devnet(tmp_path: Path) -> None:
         found.append(await server.start())
         await server.close()
     assert found[0].chain_id != found[1].chain_id
-    assert (found[0].token, found[0].vault) == (found[1].token, found[1].vault)
+    first, second = ((made.token, made.vault, made.storage_market, made.host_registry, made.wbtt) for made in found)
+    assert first == second
 
 
 async def test_a_second_start_finds_the_contracts_and_keeps_their_terms(tmp_path: Path) -> None:
     async with aiohttp.ClientSession() as session:
-        for notice_period in (60, 3600):
-            server = DevnetServer(DevnetSettings(data_dir=tmp_path, block_time=0, notice_period=notice_period))
+        for seconds in (60, 3600):
+            settings = DevnetSettings(data_dir=tmp_path, block_time=0, notice_period=seconds, answer_period=seconds)
+            server = DevnetServer(settings)
             deployment = await server.start()
-            assert deployment.notice_period == 60
-            assert await ask(session, deployment.url, "eth_blockNumber") == "0x3"
+            assert (deployment.notice_period, deployment.answer_period) == (60, 60)
+            assert await ask(session, deployment.url, "eth_blockNumber") == "0x5"
             await server.close()
 
 
@@ -134,12 +137,12 @@ async def test_a_transaction_becomes_final_by_itself() -> None:
 def test_another_version_of_the_contracts_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     chain = make_chain()
     chain.set_balance(deployment.DEPLOYER, 10**24)
-    deploy(chain, 60, "")
+    deploy(chain, Periods(60), "")
     vault = load("ChequeVault")
     newer = replace(vault, bytecode=vault.bytecode[:-1] + bytes([vault.bytecode[-1] ^ 1]))
     monkeypatch.setattr(deployment, "load", lambda name: newer if name == "ChequeVault" else load(name))
     with pytest.raises(DevnetError, match="another version of ChequeVault"):
-        deploy(chain, 60, "")
+        deploy(chain, Periods(60), "")
 
 
 # --- as a process ---------------------------------------------------------------------------------------------------
@@ -208,3 +211,14 @@ def test_help_names_what_the_ready_line_holds() -> None:
     done = subprocess.run([sys.executable, "-m", "node.devnet", "--help"], capture_output=True, text=True, cwd=ROOT)
     named = set(done.stdout.replace(",", " ").split())
     assert {"url", "chain_id", "token", "vault", "deployer"} <= named & {field.name for field in fields(Deployment)}
+
+
+def test_a_chain_from_before_a_contract_is_refused_and_left_alone() -> None:
+    chain = make_chain()
+    chain.set_balance(deployment.DEPLOYER, 10**24)
+    for _ in range(4):
+        deployment.send(chain, bytes(20), b"", gas=21_000)
+    head = chain.head.number
+    with pytest.raises(DevnetError, match="older than TestBTT"):
+        deploy(chain, Periods(60), "")
+    assert chain.head.number == head

@@ -130,7 +130,7 @@ async def test_a_nonce_that_a_reorganisation_frees_is_not_given_away(desk: Desk)
 
 async def test_what_the_chain_refuses_fails_before_anything_is_signed(desk: Desk) -> None:
     intent = await desk.outbox.submit("deposit", desk.chain.deposit(5))
-    with pytest.raises(IntentFailedError, match=r"deposit .* BTT: the contract refuses: the vault may take 0 units"):
+    with pytest.raises(IntentFailedError, match=r"deposit .* BTT: the contract refuses: the contract may take 0 units"):
         await desk.outbox.finish(intent, deadline=60)
     failed = await desk.store.intent("deposit")
     assert failed is not None

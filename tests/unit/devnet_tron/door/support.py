@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from node.devnet.deployment import DEPLOYER, Deployment
+from node.devnet.deployment import DEPLOYER, Deployment, Periods
 from node.devnet.tron.chain import TronChain
 from node.devnet.tron.deployment import BTTOLD, DEPLOYER_SUN, deploy
 from node.devnet.tron.proto import Header
@@ -36,7 +36,7 @@ def make_chain() -> TronChain:
 
 def deployed(chain: TronChain) -> Deployment:
     """Test BTT and the vault."""
-    return deploy(chain, 60, url="")
+    return deploy(chain, Periods(60), url="")
 
 
 # --- every message of the schema -------------------------------------------------------------------------------------

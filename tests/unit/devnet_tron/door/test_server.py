@@ -14,7 +14,7 @@ import pytest
 from eth_abi.abi import encode
 
 from contracts.loader import Artifact, load
-from node.devnet.deployment import Deployment
+from node.devnet.deployment import Deployment, Periods
 from node.devnet.errors import DevnetError, ListenError, StorageError
 from node.devnet.rail import DEPLOYMENT_FILE
 from node.devnet.tron import deployment as tron_deployment
@@ -78,20 +78,30 @@ async def test_what_cannot_be_used_is_one_line(tmp_path: Path) -> None:
 def test_a_half_done_deployment_is_taken_up_again() -> None:
     chain = make_chain()
     token = tron_deployment._create(chain, "TestBTT", encode(["string", "string"], ["", ""]))
-    assert deploy(chain, 60, "").token == deploy(chain, 60, "").token
+    assert deploy(chain, Periods(60), "").token == deploy(chain, Periods(60), "").token
     assert chain.contract(token) is not None
-    assert chain.head.number == 2
+    assert chain.head.number == 4
+    chain.close()
+
+
+def test_a_chain_from_before_a_contract_is_refused_and_left_alone() -> None:
+    chain = make_chain()
+    for _ in range(16):
+        chain.mine()
+    with pytest.raises(DevnetError, match="older than TestBTT"):
+        deploy(chain, Periods(60), "")
+    assert chain.head.number == 16
     chain.close()
 
 
 def test_contracts_of_another_version_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     chain = make_chain()
-    deploy(chain, 60, "")
+    deploy(chain, Periods(60), "")
     vault = load("ChequeVault")
     newer = Artifact("ChequeVault", vault.abi, vault.bytecode[:-1] + b"\xff", b"", {}, {})
     monkeypatch.setattr(tron_deployment, "load", lambda name: newer if name == "ChequeVault" else load(name))
     with pytest.raises(DevnetError, match="another version of ChequeVault"):
-        deploy(chain, 60, "")
+        deploy(chain, Periods(60), "")
     chain.close()
 
 

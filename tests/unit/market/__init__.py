@@ -1,0 +1,1 @@
+"""The bindings of the storage contracts, without a chain."""
