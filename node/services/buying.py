@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Mapping
 
 from node.ports.engine import PeerId, TorrentId
@@ -82,6 +83,8 @@ class Buying:
         self._touched: dict[PeerId, Trade] = {}
         self._settle_soon = False
         self._finished: set[TorrentId] = set()
+        self._deciding: Counter[TorrentId] = Counter()
+        """Bids under way."""
         self._closed = False
         carrier.on(AskReceived, lambda trade, order: carrier.spawn(self._bid(trade)))
         carrier.on(IssueCheque, self._issue_soon)
@@ -206,7 +209,8 @@ class Buying:
             for trade in self._trades.of_torrent(torrent)
             if trade.buyer_key and trade.buyer and trade.buyer.account
         )
-        return due, settled and due == 0
+        # While a bid is under way, we may owe its seller a cheque that a crash kept from it.
+        return due, settled and due == 0 and not self._deciding[torrent]
 
     def set_terms(self, torrent: TorrentId, terms: TorrentTerms) -> None:
         """The user's limits for a torrent: bid anew everywhere."""
@@ -230,6 +234,8 @@ class Buying:
         for trade in self._trades.forget_torrent(torrent):
             self._budget.release(trade.peer)
         self._finished.discard(torrent)
+        if not self._deciding[torrent]:
+            del self._deciding[torrent]
 
     # --- debts -------------------------------------------------------------------------------------------------------
 
@@ -277,13 +283,20 @@ class Buying:
         return self._budget.terms.get(torrent, TorrentTerms())
 
     async def _bid(self, trade: Trade, *, only_if_moved: bool = False) -> None:
+        self._deciding[trade.torrent] += 1
+        try:
+            await self._decide(trade, only_if_moved=only_if_moved)
+        finally:
+            self._deciding[trade.torrent] -= 1
+
+    async def _decide(self, trade: Trade, *, only_if_moved: bool) -> None:
         buyer = trade.buyer
         if buyer is None or buyer.ask is None or buyer.rail is None or trade.gone or self._closed:
             return
         key = (buyer.rail.id, buyer.ask.payee)
         book = await self._book(key)
         await self._nets.prepare(key)
-        if trade.torrent in self._finished and buyer.account is None and book.account.due == 0:
+        if trade.torrent in self._finished and buyer.account is None and book.account.settled:
             return
         plan, part = await self._plan(trade, buyer, buyer.ask.reserve, buyer.rail.id)
         terms = self._terms(trade.torrent)
