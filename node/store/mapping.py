@@ -23,6 +23,7 @@ from node.ports.store import (
     TorrentRecord,
     Transfer,
 )
+from node.ports.storage import HostedContract
 from node.speed.reputation import Snapshot
 from node.store import schema
 from wallet.address import Address
@@ -251,4 +252,5 @@ COUNTERPARTIES = Kind(schema.counterparties, Counterparty)
 REPUTATION = Kind(schema.reputation, Snapshot)
 JOURNAL = Kind(schema.journal, Posting)
 INTENTS = Kind(schema.intents, StoredIntent)
+HOSTED = Kind(schema.hosted, HostedContract)
 META = Kind(schema.meta, Meta)
