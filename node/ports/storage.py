@@ -27,7 +27,8 @@ class HostedContract:
     `id`: the contract's digest in its market; `peers`: where to fetch the shard, "IP:port"; `renews`: the contract on
     the same root that this one follows. `whole`: the shard is here, checked and durable. `damaged`: why it is not any
     more. `epochs`: how many it runs, fewer than agreed after an exit. `audits`: how many were answered, `audited_at`
-    the last of them. `note`: why it ended, for the user.
+    the last of them. `cancel`: renter and we end it through this epoch, with the renter's signature. `note`: why it
+    ended, for the user.
 
     Moved by calls of their own: `voucher` (epochs it pays, 0: none) with its signature; `paid`, of which bit e says
     that epoch e is paid on chain, final; `bonds` of challenges on chain that we have answered.
@@ -47,6 +48,8 @@ class HostedContract:
     epochs: int
     audits: int = 0
     audited_at: int = 0
+    cancel: int | None = None
+    cancel_signature: bytes = field(default=b"", repr=False)
     note: str = ""
     created_at: int
     voucher: int = 0

@@ -11,6 +11,7 @@ from sqlalchemy import Row, Table, bindparam, delete, insert, select, update
 
 from node.ports.btfs import BtfsRecord
 from node.ports.engine import TorrentId
+from node.ports.storage import HostedContract
 from node.ports.store import (
     Account,
     ChainCursor,
@@ -23,7 +24,6 @@ from node.ports.store import (
     TorrentRecord,
     Transfer,
 )
-from node.ports.storage import HostedContract
 from node.speed.reputation import Snapshot
 from node.store import schema
 from wallet.address import Address

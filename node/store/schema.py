@@ -244,6 +244,8 @@ hosted = Table(
     Column("epochs", BigInteger, nullable=False),
     Column("audits", BigInteger, nullable=False),
     Column("audited_at", BigInteger, nullable=False),
+    Column("cancel", BigInteger),
+    Column("cancel_signature", LargeBinary, nullable=False),
     Column("note", String, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("voucher", BigInteger, nullable=False),

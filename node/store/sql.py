@@ -68,8 +68,10 @@ MAX_READS = 64
 
 
 class SqlStore:
-    """`Store`, `BtfsStore`, `ReputationStore` and `StorageStore` of `node.ports`, and `wallet.outbox.OutboxStore`. Made by
-    `open_store`."""
+    """`Store`, `BtfsStore`, `ReputationStore` and `StorageStore` of `node.ports`, and `wallet.outbox.OutboxStore`.
+
+    Made by `open_store`.
+    """
 
     def __init__(self, database: Database, *, max_batch: int = MAX_BATCH) -> None:
         self._database = database

@@ -8,6 +8,7 @@
 | begin     | an epoch is over, no voucher covers it, and the renter had a quarter of the next one to send it       |
 | prove     | the block that a begun proof has to show is known                                                     |
 | call off  | the start is near and the shard is not here: from the start on a challenge could take the collateral  |
+| cancel    | both have agreed to end: at once, since later it would not pay for what was kept in between             |
 | close     | everything is paid, or can not be paid any more: the collateral comes home                            |
 
 Time. Bounds in the market are block times; a duty waits `MARGIN` longer than the bound that has to have passed (less
@@ -36,6 +37,7 @@ class Action(StrEnum):
     BEGIN = "begin"
     PROVE = "prove"
     CALL_OFF = "call off"
+    CANCEL = "cancel"
     CLOSE = "close"
 
 
@@ -68,6 +70,8 @@ def duties(record: HostedContract, chain: OnChain, now: int) -> list[Duty]:
     if chain.status != MarketStatus.ACTIVE:
         return []
     if now < contract.start:
+        if record.cancel is not None:
+            return [Duty(Action.CANCEL, record.cancel)]
         return [Duty(Action.CALL_OFF, 0)] if not record.whole and now >= call_off_at(record) else []
     readable = record.whole and not record.damaged
     found = []
@@ -76,6 +80,8 @@ def duties(record: HostedContract, chain: OnChain, now: int) -> list[Duty]:
     found += _settle(record, chain, now, readable)
     if readable:
         found += _prove(record, chain, now)
+    if record.cancel is not None:
+        found.append(Duty(Action.CANCEL, record.cancel))
     if not chain.answer_by and now >= closable_at(contract, chain) + margin(contract):
         found.append(Duty(Action.CLOSE, 0))
     return found
@@ -91,9 +97,9 @@ def closable_at(contract: StorageContract, chain: OnChain) -> int:
 def _settle(record: HostedContract, chain: OnChain, now: int, readable: bool) -> list[Duty]:
     contract, slack = record.contract, margin(record.contract)
     begun = contract.epoch_at(now - slack) + 1
-    through = min(record.voucher, begun, chain.epochs)
-    due = ((1 << max(0, through)) - 1) & ~chain.paid
-    if not due:
+    through = record.voucher
+    due = ((1 << through) - 1) & ~chain.paid
+    if not due or through > min(begun, chain.epochs):
         return []
     gain = due.bit_count() * contract.price_per_epoch
     end = contract.epoch_start(chain.epochs)

@@ -62,9 +62,16 @@ class Shards:
         place = await self._volumes.place(root)
         if place.whole:
             return
+        await self._build(place, root, length)
+        await self._volumes.complete(root)
+
+    async def _build(self, place: Place, root: bytes, length: int) -> None:
         built = place.folder / f"{place.name}.building"
         try:
-            found = await asyncio.to_thread(_build, place, built, length)
+            try:
+                found = await asyncio.to_thread(_build, place, built, length)
+            except ShardError:
+                found = b""
             if found != root:
                 await self.damaged(root, f"shard {root.hex()[:12]} is not read as it was written")
                 raise DamagedError(f"shard {root.hex()[:12]} is not what was fetched: its root is {found.hex()[:12]}")
@@ -73,7 +80,12 @@ class Shards:
             raise VolumeFaultError(f"the tree of shard {root.hex()[:12]} cannot be built: {error.strerror}") from None
         finally:
             built.unlink(missing_ok=True)
-        await self._volumes.complete(root)
+
+    async def reread(self, root: bytes, length: int) -> None:
+        """Read all of a shard that was damaged, and make its tree anew. Raises `DamagedError` where it still is, and
+        `VolumeError`."""
+        place = await self._volumes.place(root)
+        await self._build(place, root, length)
 
     async def torrent(self, root: bytes, length: int) -> bytes:
         """The torrent of a shard that is whole, with its layer of piece hashes from the tree file."""

@@ -26,6 +26,8 @@ def upgrade() -> None:
         sa.Column("epochs", sa.BigInteger, nullable=False),
         sa.Column("audits", sa.BigInteger, nullable=False),
         sa.Column("audited_at", sa.BigInteger, nullable=False),
+        sa.Column("cancel", sa.BigInteger),
+        sa.Column("cancel_signature", sa.LargeBinary, nullable=False),
         sa.Column("note", sa.String, nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
         sa.Column("voucher", sa.BigInteger, nullable=False),
