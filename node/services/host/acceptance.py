@@ -2,7 +2,7 @@
 
 What costs nothing is checked first, then what asks the chain, last what takes room. Order of what lasts: room is
 reserved on a disk, the record with our signature is durable, and only then the renter hears of it. A crash between any
-two leaves room that no contract needs, which the next start gives back (`Intake.tidy`), or a signature that nobody has
+two leaves room that no contract needs, which the next start gives back (`intake.tidy`), or a signature that nobody has
 heard of: the same proposal again brings the same one. Signatures are deterministic (RFC 6979), and a contract is known
 by its digest, so nothing is ever signed in two ways.
 
@@ -13,12 +13,11 @@ all of its offers that we have signed before; and our own balance the collateral
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 
 from node.ports.clock import Clock
 from node.ports.storage import HostedContract, MarketPort
-from node.ports.volumes import NoRoomError, VolumeError, Volumes
+from node.ports.volumes import NoRoomError, Volumes
 from node.services.host.contracts import Contracts
 from node.services.host.errors import RefusedError
 from node.services.host.terms import PriceTables
@@ -166,13 +165,7 @@ class Acceptance:
             epochs=contract.epochs,
             created_at=self._clock.wall(),
         )
-        try:
-            await self._contracts.add(record)
-        except BaseException:
-            if before is None:
-                # Nobody has heard of it. What cannot be given back now is given back at the next start.
-                with contextlib.suppress(VolumeError):
-                    await self._volumes.discard(contract.root)
-            raise
+        # Where this fails, it may be durable all the same: only the next start can tell what no contract needs.
+        await self._contracts.add(record)
         self.on_signed()
         return Consent(record.host_signature)

@@ -77,11 +77,12 @@ def duties(record: HostedContract, chain: OnChain, now: int) -> list[Duty]:
     found = []
     if readable and chain.answer_by and now <= chain.answer_by:
         found.append(Duty(Action.ANSWER, chain.answer_by))
+    if record.cancel is not None:
+        # It pays for all that was kept: nothing else is worth a fee.
+        return [*found, Duty(Action.CANCEL, record.cancel)]
     found += _settle(record, chain, now, readable)
     if readable:
         found += _prove(record, chain, now)
-    if record.cancel is not None:
-        found.append(Duty(Action.CANCEL, record.cancel))
     if not chain.answer_by and now >= closable_at(contract, chain) + margin(contract):
         found.append(Duty(Action.CLOSE, 0))
     return found

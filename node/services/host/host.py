@@ -41,6 +41,7 @@ from wallet.address import Address
 from wallet.chains.base import ChainError
 from wallet.intents import OutboxStore
 from wallet.keys import PrivateKey
+from wallet.storage_terms import Market
 
 log = logging.getLogger(__name__)
 
@@ -135,6 +136,16 @@ class Host:
     def handle(self, event: EngineEvent) -> None:
         """Every engine event, in order."""
         self.intake.handle(event)
+
+    @property
+    def market(self) -> Market:
+        """Whose contracts this host signs."""
+        return self._market.market
+
+    @property
+    def now(self) -> int:
+        """Unix seconds, by the host's clock."""
+        return self._clock.wall()
 
     # --- other nodes -------------------------------------------------------------------------------------------------
 

@@ -107,7 +107,8 @@ class Intake:
             try:
                 if record.whole:
                     await self._serve(root, length)
-                elif (await self._volumes.place(root)).whole:
+                # Its room is there already, unless the disk was replaced.
+                elif (await self._volumes.reserve(root, length)).whole:
                     # The contract before it had the shard, or a crash came between disk and record.
                     await self._arrived(root)
                     await self._serve(root, length)

@@ -227,6 +227,13 @@ class Sender:
         await self._store.save_intent(replace(known, state=IntentState.FINAL))
         await self._bench.host.claims.book(known, Receipt(key.encode(), True, 0, b"", 0, 0))
 
+    async def recover(self) -> None:
+        """As `Settlement` does at a start: what is in a block is booked, also what was booked before."""
+        for known in await self._store.intents(RAIL, HOST.address):
+            if known.key in self._market.done:
+                await self._store.save_intent(replace(known, state=IntentState.FINAL))
+                await self._bench.host.claims.book(known, Receipt(known.key.encode(), True, 0, b"", 0, 0))
+
 
 class FreeFees:
     """Transactions cost `units`."""
@@ -309,6 +316,8 @@ class Bench:
         self.engine = FakeEngine()
         self.fees = FreeFees(fee)
         self.steps_left: int | None = None
+        self.steps = 0
+        self.dead = False
         self._numbers = itertools.count()
 
     async def open(self) -> Bench:
@@ -332,24 +341,28 @@ class Bench:
         self.engine.torrents.clear()
         contracts = await Contracts.open(DeadlyStore(self.store, self), RAIL, MARKET.contract)
         await tidy([contracts], self.volumes)
+        sender = Sender(self.market, self.store, self)
         self.host = Host(
             contracts,
             self.terms,
             self.market,
             volumes=self.volumes,
             engine=self.engine,
-            transactions=Sender(self.market, self.store, self),
+            transactions=sender,
             intents=self.store,
             fees=self.fees,
             key=HOST,
             clock=self.clock,
             random=Random(7),
         )
+        await sender.recover()
 
     def tick_of_death(self) -> None:
         """A place where the process may end."""
+        self.steps += 1
         if self.steps_left is not None:
             if self.steps_left == 0:
+                self.dead = True
                 raise Killed
             self.steps_left -= 1
 
@@ -357,6 +370,8 @@ class Bench:
         for _ in range(times):
             await self.host.step()
             await self.host.join()
+            if self.dead:  # in a task of the host, which took nobody with it
+                raise Killed
 
     # --- the renter --------------------------------------------------------------------------------------------------
 

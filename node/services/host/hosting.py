@@ -1,0 +1,55 @@
+"""Renting out disk on all rails of a node: the volumes they share, and one `Host` each."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from node.ports.engine import EngineEvent
+from node.ports.storage import HostedContract
+from node.ports.volumes import VolumeInfo, Volumes
+from node.services.host.host import Host
+from node.services.host.intake import tidy
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Hosting:
+    """`hosts`: by the rail's name. `start`, then `run`."""
+
+    volumes: Volumes
+    hosts: Mapping[str, Host]
+
+    async def start(self) -> None:
+        """Delete what no contract needs any more. Raises `VolumeError`."""
+        await self.volumes.volumes()
+        gone = await tidy([host.contracts for host in self.hosts.values()], self.volumes)
+        if gone:
+            log.info("%d shards that no contract needs were deleted", gone)
+
+    async def run(self) -> None:
+        """Rounds of all hosts, until `close` or cancellation."""
+        await asyncio.gather(*(host.run() for host in self.hosts.values()))
+
+    async def close(self) -> None:
+        """Idempotent."""
+        for host in self.hosts.values():
+            await host.close()
+
+    def handle(self, event: EngineEvent) -> None:
+        """Every engine event, in order."""
+        for host in self.hosts.values():
+            host.handle(event)
+
+    async def check(self, volume: str) -> tuple[VolumeInfo, list[HostedContract]]:
+        """The owner has seen to a volume: trust it again, and read what was damaged. Returns the contracts that are
+        right again. Raises `VolumeError`, `StoreError`."""
+        await self.volumes.trust(volume)
+        healed = [record for host in self.hosts.values() for record in await host.recheck()]
+        for info in await self.volumes.volumes():
+            if info.id == volume:
+                return info, healed
+        raise AssertionError("a volume that was trusted is there")
