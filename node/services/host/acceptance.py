@@ -6,6 +6,9 @@ two leaves room that no contract needs, which the next start gives back (`intake
 heard of: the same proposal again brings the same one. Signatures are deterministic (RFC 6979), and a contract is known
 by its digest, so nothing is ever signed in two ways.
 
+A signature that is not opened costs us too: room, and shortly before the start a transaction that calls it off, lest it
+be opened when no time is left to fetch the shard. So no renter has more than `MAX_UNOPENED` of them in a day.
+
 Money. Until a contract is opened the market has locked nothing, so a renter's free balance has to cover this offer and
 all of its offers that we have signed before; and our own balance the collateral of as many.
 """
@@ -23,10 +26,15 @@ from node.services.host.errors import RefusedError
 from node.services.host.terms import PriceTables
 from node.storage.lifecycle import LOCKED, State
 from node.storage.messages import Consent, Proposal
+from node.storage.terms import DAY
 from wallet.address import Address
 from wallet.errors import BadSignatureError
 from wallet.keys import PrivateKey
 from wallet.storage_terms import sign, verify
+
+MAX_UNOPENED = 16
+"""Offers of one renter within a day that wait to be opened, or never were."""
+_UNOPENED = (State.SIGNED, State.LAPSED, State.CANCELLED)
 
 
 class Acceptance:
@@ -108,7 +116,14 @@ class Acceptance:
         terms, contract, live = self._tables.terms, proposal.contract, self._contracts.live()
         at_stake = sum(record.contract.collateral for record in live)
         rented = sum(record.contract.length for record in live if record.contract.renter == contract.renter)
+        yesterday = self._clock.wall() - DAY
+        unopened = sum(
+            record.contract.renter == contract.renter and record.state in _UNOPENED and not record.paid
+            for record in self._contracts
+            if record.created_at > yesterday
+        )
         reasons = (
+            (unopened >= MAX_UNOPENED, f"{unopened} offers of yours were signed here in a day and came to nothing yet"),
             (len(live) >= terms.max_contracts, f"{len(live)} contracts are here, and no more are taken"),
             (contract.length > terms.max_shard, f"shards have at most {terms.max_shard} bytes here"),
             (

@@ -183,6 +183,8 @@ class Claims:
         if duty.action is Action.BEGIN:
             # A proof takes a second transaction, with a block as data: at least as dear.
             return f"the fees of {2 * fee} are above the {duty.gain} of the epoch" if 2 * fee > duty.gain else ""
+        if duty.action is Action.CALL_OFF:
+            return f"the fee of {fee} is above the collateral of {duty.gain}" if fee > duty.gain else ""
         if fee * 1000 > duty.gain * self._fee_permille:
             return f"the fee of {fee} is too much for {duty.gain}: it waits for more"
         return ""

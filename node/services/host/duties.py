@@ -7,7 +7,8 @@
 |           | be answered, since its failure voids vouchers; before then only where it is worth the fee             |
 | begin     | an epoch is over, no voucher covers it, and the renter had a quarter of the next one to send it       |
 | prove     | the block that a begun proof has to show is known                                                     |
-| call off  | the start is near and the shard is not here: from the start on a challenge could take the collateral  |
+| call off  | the start is near and the shard is not here: from the start on a challenge could take the collateral; |
+|           | also where the contract is not open yet, since it could be opened too late for us to do anything       |
 | cancel    | both have agreed to end: at once, since later it would not pay for what was kept in between             |
 | close     | everything is paid, or can not be paid any more: the collateral comes home                            |
 
@@ -67,12 +68,15 @@ def call_off_at(record: HostedContract) -> int:
 def duties(record: HostedContract, chain: OnChain, now: int) -> list[Duty]:
     """In the order in which they are to be done; none where the market is done with the contract."""
     contract = record.contract
-    if chain.status != MarketStatus.ACTIVE:
+    opened = chain.status == MarketStatus.ACTIVE
+    if not opened and chain.status != MarketStatus.UNKNOWN:
         return []
-    if now < contract.start:
-        if record.cancel is not None:
-            return [Duty(Action.CANCEL, record.cancel)]
-        return [Duty(Action.CALL_OFF, 0)] if not record.whole and now >= call_off_at(record) else []
+    if now < contract.start and record.cancel is None:
+        if record.whole or now < call_off_at(record):
+            return []
+        return [Duty(Action.CALL_OFF, 0, contract.collateral, optional=not opened)]
+    if not opened:
+        return []
     readable = record.whole and not record.damaged
     found = []
     if readable and chain.answer_by and now <= chain.answer_by:

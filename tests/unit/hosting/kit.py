@@ -141,8 +141,10 @@ class FakeMarket:
         given = json.loads(call.data)
         contract = StorageContract.unpack(bytes.fromhex(given["terms"]))
         contract_id = contract.digest(MARKET)
-        state, now = self.states[contract_id], self.clock.wall()
-        if state.status != MarketStatus.ACTIVE:
+        state, now = self.states.setdefault(contract_id, OnChain()), self.clock.wall()
+        if call.method == "call_off":
+            self._require(now < contract.start and state.status in (MarketStatus.UNKNOWN, MarketStatus.ACTIVE))
+        elif state.status != MarketStatus.ACTIVE:
             raise RevertedError("WrongStatus")
         won: dict[bytes, int] = {}
         match call.method:
@@ -166,7 +168,6 @@ class FakeMarket:
                 self._require(0 < now <= state.answer_by and self._holds(contract, state.index, given))
                 state.answer_by, won = 0, {contract_id: BOND}
             case "call_off":
-                self._require(now < contract.start)
                 state.status = MarketStatus.CALLED_OFF
             case "cancel":
                 state.paid |= (1 << given["through"]) - 1

@@ -79,10 +79,23 @@ async def test_an_offer_that_is_never_opened_gives_its_room_back(bench: Bench) -
     offered = await bench.offered(SHARD)
     await bench.host.propose(RENTER.address, offered)
     assert len(await bench.volumes.shards()) == 1
+    bench.fees.units = offered.contract.collateral + 1
+    bench.clock.time = offered.contract.start - 10
+    await bench.round()
+    assert bench.market.calls == [], "calling it off would cost more than it could"
     bench.clock.time = offered.contract.start + 61
     await bench.round()
     assert bench.record(offered.contract).state is State.LAPSED
     assert not await bench.volumes.shards()
+
+
+async def test_an_offer_cannot_be_opened_when_no_time_is_left_to_fetch_its_shard(bench: Bench) -> None:
+    offered = await bench.offered(SHARD)
+    await bench.host.propose(RENTER.address, offered)
+    bench.clock.time = offered.contract.start - 100
+    await bench.round()
+    assert bench.market.calls == ["call_off"]
+    assert bench.record(offered.contract).state is State.CANCELLED
 
 
 async def test_nothing_is_fetched_before_the_renter_has_locked_its_money(bench: Bench) -> None:

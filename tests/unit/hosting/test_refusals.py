@@ -68,6 +68,14 @@ async def test_one_deposit_does_not_cover_two_offers(bench: Bench) -> None:
     await bench.host.propose(RENTER.address, second)
 
 
+async def test_a_renter_that_opens_nothing_gets_no_more_signatures(bench: Bench) -> None:
+    for number in range(16):
+        await bench.host.propose(RENTER.address, await bench.offered(Kept(1000 + number)))
+    with pytest.raises(RefusedError, match="came to nothing") as error:
+        await bench.host.propose(RENTER.address, await bench.offered(SHARD))
+    assert error.value.code == "limit"
+
+
 async def test_our_own_collateral_is_not_promised_twice(bench: Bench) -> None:
     first, second = await bench.offered(SHARD), await bench.offered(Kept(50_000))
     bench.market.balances[HOST.address] = first.contract.collateral
