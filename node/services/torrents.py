@@ -200,7 +200,8 @@ class Torrents:
         return found[0]
 
     async def statuses(self) -> Sequence[TorrentStatus]:
-        return await self._engine.statuses()
+        # The engine also has shards that are kept for others, or were sent to them.
+        return [status for status in await self._engine.statuses() if status.id in self._records]
 
     async def status(self, torrent: TorrentId) -> TorrentStatus:
         return await self._engine.status(torrent)

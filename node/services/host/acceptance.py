@@ -20,7 +20,7 @@ from collections.abc import Callable
 
 from node.ports.clock import Clock
 from node.ports.storage import HostedContract, MarketPort
-from node.ports.volumes import NoRoomError, Volumes
+from node.ports.volumes import NoRoomError, UnknownShardError, Volumes
 from node.services.host.contracts import Contracts
 from node.services.host.errors import RefusedError
 from node.services.host.terms import PriceTables
@@ -161,6 +161,8 @@ class Acceptance:
     async def _sign(self, contract_id: bytes, proposal: Proposal, before: HostedContract | None) -> Consent:
         contract = proposal.contract
         if before is None:
+            if await self._kept(contract.root):
+                raise RefusedError("known", "this shard is here under another contract", "offer it to another host")
             try:
                 await self._volumes.reserve(contract.root, contract.length)
             except NoRoomError as error:
@@ -184,3 +186,11 @@ class Acceptance:
         await self._contracts.add(record)
         self.on_signed()
         return Consent(record.host_signature)
+
+    async def _kept(self, root: bytes) -> bool:
+        """Whether the disks have it, for a contract of another rail."""
+        try:
+            await self._volumes.place(root)
+        except UnknownShardError:
+            return False
+        return True

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from node.ports.engine import EngineEvent
-from node.ports.storage import HostedContract
+from node.ports.storage import HostedContract, StorageStore
 from node.ports.volumes import VolumeInfo, Volumes
 from node.services.host.host import Host
 from node.services.host.intake import tidy
@@ -22,11 +22,13 @@ class Hosting:
 
     volumes: Volumes
     hosts: Mapping[str, Host]
+    store: StorageStore
+    close_volumes: Callable[[], None] = lambda: None
 
     async def start(self) -> None:
-        """Delete what no contract needs any more. Raises `VolumeError`."""
+        """Delete what no contract needs any more. Raises `StoreError`."""
         await self.volumes.volumes()
-        gone = await tidy([host.contracts for host in self.hosts.values()], self.volumes)
+        gone = await tidy(await self.store.hosted(), self.volumes)
         if gone:
             log.info("%d shards that no contract needs were deleted", gone)
 
@@ -38,6 +40,7 @@ class Hosting:
         """Idempotent."""
         for host in self.hosts.values():
             await host.close()
+        self.close_volumes()
 
     def handle(self, event: EngineEvent) -> None:
         """Every engine event, in order."""

@@ -14,11 +14,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from node.ports.engine import (
     AddTorrent,
+    DuplicateTorrentError,
     EngineError,
     EngineEvent,
     TorrentFailed,
@@ -28,7 +29,7 @@ from node.ports.engine import (
     UnknownTorrentError,
 )
 from node.ports.storage import HostedContract
-from node.ports.volumes import UnknownShardError, VolumeError, Volumes
+from node.ports.volumes import VolumeError, Volumes
 from node.services.host.background import Background
 from node.services.host.contracts import Contracts
 from node.services.host.shards import Shards
@@ -78,6 +79,8 @@ class Intake:
         self.under_way = Background("shards")
         self.faults: dict[bytes, str] = {}
         """Root → why its shard does not come in, or is not served."""
+        self.on_added: Callable[[TorrentId], object] = lambda torrent: None
+        self.on_removed: Callable[[TorrentId], object] = lambda torrent: None
         self.on_finished: Callable[[], object] = lambda: None
 
     def handle(self, event: EngineEvent) -> None:
@@ -127,6 +130,7 @@ class Intake:
         if self._running.pop(name, None) is not None:
             with contextlib.suppress(UnknownTorrentError):
                 await self._engine.remove(name)
+            self.on_removed(name)
 
     async def drop(self, record: HostedContract) -> None:
         """An ended contract: away with its shard, unless another one needs it. Raises `VolumeError`."""
@@ -148,12 +152,7 @@ class Intake:
                 recheck=await asyncio.to_thread(place.shard.exists),
                 peers=[endpoint(peer) for peer in record.peers],
             )
-            self._running[name] = root
-            try:
-                await self._engine.add(request)
-            except EngineError:
-                del self._running[name]
-                raise
+            await self._add(name, root, request)
             return
         status = await self._engine.status(name)
         if status.error:
@@ -171,12 +170,14 @@ class Intake:
             return
         place = await self._volumes.place(root)
         data = await self._shards.torrent(root, length)
+        await self._add(name, root, AddTorrent(save_path=place.folder, torrent=data, seed_mode=True))
+
+    async def _add(self, name: TorrentId, root: bytes, request: AddTorrent) -> None:
+        self.on_added(name)
+        # It may be there already, of a round that was interrupted, or because the user has added it too.
+        with contextlib.suppress(DuplicateTorrentError):
+            await self._engine.add(request)
         self._running[name] = root
-        try:
-            await self._engine.add(AddTorrent(save_path=place.folder, torrent=data, seed_mode=True))
-        except EngineError:
-            del self._running[name]
-            raise
 
     async def _arrived(self, root: bytes) -> None:
         for record in self._contracts.on_root(root):
@@ -187,17 +188,19 @@ class Intake:
         self.faults.pop(root, None)
 
 
-async def tidy(contracts: list[Contracts], volumes: Volumes) -> int:
-    """Give back room that no contract of any rail needs, as a crash may leave it; returns how many shards went.
+async def tidy(records: Iterable[HostedContract], volumes: Volumes) -> int:
+    """Give back room that no contract needs, as a crash may leave it; returns how many shards went.
 
-    Call before anything is served, and with the contracts of every rail: what is not theirs is deleted.
+    Call before anything is served. `records`: all that the store has, also of rails that are not configured now: their
+    collateral is still at stake.
     """
+    needed = {record.contract.root for record in records if record.live}
     gone = 0
     for root, _ in await volumes.shards():
-        if not any(each.on_root(root) for each in contracts):
+        if root not in needed:
             try:
                 await volumes.discard(root)
                 gone += 1
-            except (UnknownShardError, VolumeError) as error:
+            except VolumeError as error:
                 log.warning("shard %s cannot be removed: %s", root.hex()[:12], error)
     return gone

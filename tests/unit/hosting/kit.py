@@ -341,7 +341,7 @@ class Bench:
         await self.volumes.volumes()
         self.engine.torrents.clear()
         contracts = await Contracts.open(DeadlyStore(self.store, self), RAIL, MARKET.contract)
-        await tidy([contracts], self.volumes)
+        await tidy(await self.store.hosted(), self.volumes)
         sender = Sender(self.market, self.store, self)
         self.host = Host(
             contracts,

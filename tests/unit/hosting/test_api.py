@@ -98,7 +98,9 @@ async def test_faults_of_this_machine_are_not_told_to_strangers(bench: Bench, ho
 @pytest.fixture
 async def owner(bench: Bench) -> AsyncIterator[ClientSession]:
     application = make_app(TOKEN)
-    application.add_routes(HostingApi(Hosting(bench.volumes, {"devnet": bench.host}), {"devnet": BTT}).routes())
+    application.add_routes(
+        HostingApi(Hosting(bench.volumes, {"devnet": bench.host}, bench.store), {"devnet": BTT}).routes()
+    )
     runner, url = await serve(application)
     async with ClientSession(url, headers={"Authorization": f"Bearer {TOKEN}"}) as session:
         yield session

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from node.services.host.hosting import Hosting
 from node.storage.lifecycle import State
 from node.storage.messages import Proposal
 from tests.unit.hosting.kit import BOND, Bench, Killed
@@ -72,6 +73,13 @@ async def test_a_kill_at_any_step_changes_nothing_of_how_it_ends(step: int, tmp_
 async def test_every_place_to_die_is_tried(bench: Bench) -> None:
     await live(bench, await bench.offered(SHARD, epochs=3))
     assert bench.steps == STEPS
+
+
+async def test_a_rail_that_left_the_settings_keeps_its_shards(bench: Bench) -> None:
+    contract = await bench.rented(SHARD)
+    other = Hosting(bench.volumes, {}, bench.store)
+    await other.start()
+    assert [root for root, _ in await bench.volumes.shards()] == [contract.root]
 
 
 async def test_room_that_was_reserved_for_nobody_is_given_back_at_the_start(bench: Bench) -> None:

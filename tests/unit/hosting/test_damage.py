@@ -48,7 +48,7 @@ async def test_a_repaired_disk_is_read_anew_and_serves_again(bench: Bench) -> No
         await bench.challenge(contract, 4)
     await bench.round()
     (volume,) = await bench.volumes.volumes()
-    hosting = Hosting(bench.volumes, {"rail": bench.host})
+    hosting = Hosting(bench.volumes, {"rail": bench.host}, bench.store)
     assert (await hosting.check(volume.id))[1] == [], "it is still damaged"
     await bench.round()
     damage(bench, contract, 1)  # turns the bit back
