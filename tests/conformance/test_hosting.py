@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from fractions import Fraction
 from pathlib import Path
 from random import Random
 
@@ -31,7 +32,7 @@ from tests.conformance.storage_kit import (
     StorageBench,
     storage_bench,
 )
-from tests.unit.hosting.kit import Clock, FakeEngine
+from tests.unit.hosting.kit import Clock, FakeEngine, FreeFees
 from tests.unit.volumes.kit import open_volumes
 from wallet.outbox import Outbox
 from wallet.storage_terms import StorageContract, Voucher, sign, verify
@@ -70,7 +71,7 @@ class HostOnChain:
             engine=self.engine,
             transactions=settlement,
             intents=store,
-            fees=ChainFees(bench.chain, HOST.address, None),
+            fees=FreeFees(),  # what everybody has here is less than one fee
             key=HOST,
             clock=self.clock,
             random=Random(1),
@@ -134,6 +135,9 @@ async def test_a_host_proves_answers_and_settles_and_its_books_agree_with_the_ma
     assert host.state(contract) is State.ACTIVE
     await host.go_to(contract, 1, 0.3)  # the renter was silent in the first epoch
     await host.go_to(contract, 2, 0.1)
+    proved = host.host.contracts.get(bench.id(contract))
+    assert proved is not None
+    assert proved.paid == 0b001
     voucher = Voucher(bench.id(contract), EPOCHS)
     await host.host.vouchers.take(RENTER.address, VoucherCall(voucher, sign(bench.market.market, voucher, RENTER)))
     await host.go_to(contract, 2, 0.5)
@@ -160,3 +164,12 @@ async def test_what_is_not_opened_in_time_cannot_be_opened_any_more(host: HostOn
     await host.rounds()
     assert host.state(contract) is State.CANCELLED
     assert await bench.market.balance(HOST.address) == FUNDS
+
+
+async def test_fees_are_told_in_token_units_where_the_rate_is_known(host: HostOnChain) -> None:
+    chain = host.bench.chain
+    call = host.bench.calls.approve(1)
+    expected = (await chain.estimate(call, HOST.address)).total
+    assert await ChainFees(chain, HOST.address, Fraction(3, 2)).fee(call) == -(-expected * 3 // 2)
+    unknown = None if chain.native != chain.rail.token else expected
+    assert await ChainFees(chain, HOST.address, None).fee(call) == unknown
