@@ -10,8 +10,8 @@ from urllib.parse import quote
 import click
 
 from node.cli.client import CliError
-from node.cli.context import SIZE, Shell, catches
-from node.cli.money import amount
+from node.cli.context import AMOUNT, SIZE, Shell, catches
+from node.cli.money import RAIL, amount, show_transaction
 from wallet.amount import format_size
 
 VOLUME = click.argument("volume")
@@ -106,6 +106,47 @@ def earnings(shell: Shell) -> None:
                 say(f"  {text:38} {_money(row, key):>24}")
 
     shell.show(rows, show)
+
+
+@host.command("deposit")
+@click.argument("amount_units", metavar="AMOUNT", type=AMOUNT)
+@RAIL
+@click.pass_obj
+@catches
+def deposit(shell: Shell, amount_units: int, rail: str | None) -> None:
+    """Move AMOUNT (BTT) from the wallet into the market, for collateral."""
+    show_transaction(shell, shell.client.post("/v1/host/deposit", {"amount": str(amount_units), "rail": rail}))
+
+
+@host.command("withdraw")
+@click.argument("amount_units", metavar="AMOUNT", type=AMOUNT)
+@RAIL
+@click.pass_obj
+@catches
+def withdraw(shell: Shell, amount_units: int, rail: str | None) -> None:
+    """Move AMOUNT (BTT) of what is not locked from the market into the wallet."""
+    show_transaction(shell, shell.client.post("/v1/host/withdraw", {"amount": str(amount_units), "rail": rail}))
+
+
+@host.command("announce")
+@click.argument("url")
+@click.option("--stake", type=AMOUNT, help="What shall be staked in all (default: the least that is taken).")
+@RAIL
+@click.pass_obj
+@catches
+def announce(shell: Shell, url: str, stake: int | None, rail: str | None) -> None:
+    """Tell renters that this node is at URL, such as http://host.example:6882."""
+    body = {"url": url, "stake": None if stake is None else str(stake), "rail": rail}
+    show_transaction(shell, shell.client.post("/v1/host/announce", body))
+
+
+@host.command("leave")
+@RAIL
+@click.pass_obj
+@catches
+def leave(shell: Shell, rail: str | None) -> None:
+    """Take this node off the list of hosts; its contracts run on."""
+    show_transaction(shell, shell.client.post("/v1/host/leave", {"rail": rail}))
 
 
 @host.command("volumes")

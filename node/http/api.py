@@ -38,6 +38,7 @@ from node.http.money import MoneyApi
 from node.http.reputation import ReputationApi
 from node.http.requests import answer, read_body
 from node.http.server import make_app
+from node.http.standing import StandingApi
 from node.ports.engine import BadTorrentError, PeerStatus, TorrentId, TorrentStatus
 from node.ports.store import TorrentRecord
 from node.services.budget import TorrentTerms
@@ -84,7 +85,8 @@ class Api:
         hosting, purses = self._daemon.hosting, self._daemon.wallet.purses
         if hosting is None:
             return no_routes()
-        return HostingApi(hosting, {name: purses[name].chain.rail.token for name in hosting.hosts}).routes()
+        tokens = {name: purses[name].chain.rail.token for name in hosting.hosts}
+        return [*HostingApi(hosting, tokens).routes(), *StandingApi(hosting.standings, purses).routes()]
 
     # --- node --------------------------------------------------------------------------------------------------------
 

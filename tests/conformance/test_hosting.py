@@ -13,6 +13,7 @@ from node.ports.store import Account, Line
 from node.services.host.contracts import Contracts
 from node.services.host.host import Host
 from node.services.host.market import ChainFees, ChainMarket
+from node.services.host.standing import Standing, StandingError
 from node.services.host.terms import HostTerms
 from node.services.settlement import Settlement, SettlementSettings
 from node.storage.lifecycle import State
@@ -35,6 +36,7 @@ from tests.conformance.storage_kit import (
 from tests.unit.hosting.kit import Clock, FakeEngine, FreeFees
 from tests.unit.volumes.kit import open_volumes
 from wallet.outbox import Outbox
+from wallet.storage.directory import Directory
 from wallet.storage_terms import StorageContract, Voucher, sign, verify
 
 TERMS = HostTerms(storage_price=5 * 10**23, epoch_length=EPOCH, min_epochs=1, max_epochs=10)
@@ -54,7 +56,7 @@ class HostOnChain:
             await bench.bench.mine()
 
         outbox = Outbox(store, bench.chain, HOST, wall=self.clock.wall, sleep=next_block, poll=1.0)
-        settlement = Settlement(
+        self.settlement = Settlement(
             SettlementSettings(auto=False),
             store=store,
             intents=store,
@@ -69,14 +71,14 @@ class HostOnChain:
             ChainMarket(bench.market, bench.chain),
             volumes=volumes,
             engine=self.engine,
-            transactions=settlement,
+            transactions=self.settlement,
             intents=store,
             fees=FreeFees(),  # what everybody has here is less than one fee
             key=HOST,
             clock=self.clock,
             random=Random(1),
         )
-        settlement.also_book.append(self.host.claims.book)
+        self.settlement.also_book.append(self.host.claims.book)
 
     async def rounds(self, times: int = 3) -> None:
         for _ in range(times):
@@ -173,3 +175,27 @@ async def test_fees_are_told_in_token_units_where_the_rate_is_known(host: HostOn
     assert await ChainFees(chain, HOST.address, Fraction(3, 2)).fee(call) == -(-expected * 3 // 2)
     unknown = None if chain.native != chain.rail.token else expected
     assert await ChainFees(chain, HOST.address, None).fee(call) == unknown
+
+
+async def test_a_host_puts_money_in_announces_itself_and_leaves(host: HostOnChain) -> None:
+    bench, own = host.bench, HOST.address
+    await bench.bench.fund(own, token=200 * 10**18)
+    standing = Standing(bench.market, bench.registry, host.settlement, own)
+    await standing.deposit(5, key="a")
+    await standing.deposit(5, key="a")
+    assert await bench.market.balance(own) == FUNDS + 5, "the same key is the same transaction"
+    await standing.withdraw(FUNDS + 5, key="b")
+    assert await bench.market.balance(own) == 0
+    least = (await bench.registry.check()).min_stake
+    for number, url in enumerate(("http://host.example:6882", "https://elsewhere.example")):
+        await standing.announce(url, None, key=f"c{number}")
+        directory = Directory()
+        head = (await bench.chain.head()).number
+        for happened in await bench.registry.events(max(0, head - 100), head):
+            directory.apply(happened.event, happened.block)
+        (entry,) = directory.listed()
+        assert (entry.endpoint, (await bench.registry.stake(own)).amount) == (url, least)
+    with pytest.raises(StandingError, match="no URL"):
+        await standing.announce("host.example", None, key="d")
+    await standing.leave(key="e")
+    assert (await bench.registry.stake(own)).leaves_at is not None

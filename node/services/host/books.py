@@ -105,7 +105,7 @@ def _money(here: Situation) -> Iterable[str]:
     if here.chain_fault:
         yield f"the chain does not answer, so nothing is accepted or claimed now: {here.chain_fault}"
     if here.balance == 0 and here.terms.collateral_percent:
-        yield "nothing is left in the market for collateral: deposit some"
+        yield "nothing is left in the market for collateral: `bttnode host deposit AMOUNT`"
 
 
 def _contracts(here: Situation) -> Iterable[str]:

@@ -32,7 +32,7 @@ from wallet.storage_terms import Cancel
 
 log = logging.getLogger(__name__)
 
-KEY = "storage"
+KEY = "host"
 """What the keys of intents begin with."""
 AT_ONCE = 32
 """Transactions under way together, answers to challenges not counted."""

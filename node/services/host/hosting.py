@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from node.ports.engine import EngineEvent
 from node.ports.storage import HostedContract, StorageStore
 from node.ports.volumes import VolumeInfo, Volumes
 from node.services.host.host import Host
 from node.services.host.intake import tidy
+from node.services.host.standing import Standing
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ class Hosting:
     volumes: Volumes
     hosts: Mapping[str, Host]
     store: StorageStore
+    standings: Mapping[str, Standing] = field(default_factory=dict)
     close_volumes: Callable[[], None] = lambda: None
 
     async def start(self) -> None:
