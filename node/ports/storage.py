@@ -146,8 +146,11 @@ class MarketPort(Protocol):
     async def balance(self, account: Address) -> int:
         """Units that an account can lock or withdraw, at the head."""
 
-    async def state(self, contract_id: bytes, *, final: bool = False) -> OnChain:
-        """At the head, or as of the newest final block. Status 0 where the market never saw it."""
+    async def states(self, contract_ids: Sequence[bytes]) -> Sequence[OnChain]:
+        """Contracts at the head, in this order. Status 0 where the market never saw one."""
+
+    async def final(self, contract_id: bytes) -> OnChain:
+        """A contract as of a final block; status 0 as long as nothing is final."""
 
     async def chosen(self, contract: StorageContract) -> tuple[int, int] | None:
         """(epoch, block) that `prove` has to show now; None where no proof is under way, or its seed is not there yet

@@ -34,24 +34,22 @@ class Following:
         self._market = market
         self._clock = clock
 
-    async def look(self, contract_id: bytes) -> OnChain:
-        """The market's record at the head. Raises `ChainError`, `StoreError`."""
+    async def look(self, contract_id: bytes, head: OnChain) -> None:
+        """Take in what the market says at the head. Raises `ChainError`, `StoreError`."""
         record = self._contracts.known(contract_id)
-        head = await self._market.state(contract_id)
         now = self._clock.wall()
         if head.status == MarketStatus.UNKNOWN:
             if record.state is State.SIGNED and now >= record.contract.start + LAPSE_AFTER:
                 await self._end(contract_id, State.LAPSED)
-            return head
+            return
         if head.status == MarketStatus.ACTIVE and not head.paid & ~record.paid:
             await self._move(contract_id, head)
-            return head
-        final = await self._market.state(contract_id, final=True)
+            return
+        final = await self._market.final(contract_id)
         if final.paid & ~record.paid:
             gain = await self._contracts.book_paid(contract_id, final.paid, now)
             log.info("contract %s has paid %d units", contract_id.hex()[:12], gain)
         await self._move(contract_id, head if head.status == MarketStatus.ACTIVE else final)
-        return head
 
     async def _move(self, contract_id: bytes, chain: OnChain) -> None:
         record = self._contracts.known(contract_id)

@@ -10,7 +10,6 @@ waits to be opened or for its shard, a sixteenth of an epoch and at most a minut
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from random import Random
 
 from node.ports.clock import Clock
 from node.ports.engine import EngineEvent
-from node.ports.storage import HostedContract, MarketPort
+from node.ports.storage import HostedContract, MarketPort, OnChain
 from node.ports.volumes import READABLE, VolumeError, VolumeInfo, Volumes, VolumeState
 from node.services.host.acceptance import Acceptance
 from node.services.host.answers import Answers
@@ -48,7 +47,8 @@ log = logging.getLogger(__name__)
 ROUND_EVERY = 5.0
 LOOK_EVERY = 60
 """Seconds between two looks at a contract that runs, at most."""
-LOOKS_AT_ONCE = 8
+LOOKS_AT_ONCE = 64
+"""Contracts that the market is asked for in one question."""
 REFUSALS = 5
 """The latest reasons for a no that are kept for the owner."""
 
@@ -81,7 +81,7 @@ class Host:
         self.shards = Shards(volumes)
         self.tables = PriceTables(terms, market.market, key=key, payee=payee, volumes=volumes, clock=clock)
         self._acceptance = Acceptance(
-            self.tables, contracts, market, volumes=volumes, key=key, clock=clock, closed=lambda: self._closed
+            self.tables, contracts, market, volumes=volumes, key=key, clock=clock, closed=self._why_closed
         )
         self.answers = Answers(contracts, self.shards, market.market, key=key, clock=clock)
         self.vouchers = Vouchers(contracts, market.market, clock)
@@ -165,18 +165,18 @@ class Host:
         return reasons(await self._situation())
 
     async def _situation(self) -> Situation:
-        fault, balance = self._chain_fault, None
+        fault, balance, volumes = self._chain_fault, None, await self._volumes.volumes()
         try:
             balance = await self._market.balance(self._key.address)
         except ChainError as error:
             fault = str(error)
         return Situation(
             terms=self.tables.terms,
-            volumes=await self._volumes.volumes(),
+            volumes=volumes,
             contracts=list(self.contracts),
             now=self._clock.wall(),
             balance=balance,
-            closed=self._closed,
+            closed=self._why_closed() or _closed(volumes, self.contracts),
             chain_fault=fault,
             notes=self.claims.notes,
             faults=self.selfcheck.faults | self.intake.faults,
@@ -214,20 +214,25 @@ class Host:
         self._closed = _closed(await self._volumes.volumes(), self.contracts)
         now = self._clock.now()
         due = [record for record in self.contracts.live() if self._next_look.get(record.id, 0.0) <= now]
-        for start in range(0, len(due), LOOKS_AT_ONCE):
-            await asyncio.gather(*map(self._look, due[start : start + LOOKS_AT_ONCE]))
+        try:
+            for start in range(0, len(due), LOOKS_AT_ONCE):
+                await self._look(due[start : start + LOOKS_AT_ONCE])
+            self._chain_fault = ""
+        except ChainError as error:
+            self._chain_fault = str(error)
+            log.info("hosting on %s waits: %s", self.contracts.rail, error)
         if now >= self._next_check:
             self._next_check = now + EVERY
             await self.selfcheck.look()
             await self._mark_damaged()
 
-    async def _look(self, record: HostedContract) -> None:
-        try:
-            chain = await self.following.look(record.id)
-        except ChainError as error:
-            self._chain_fault = str(error)
-            return
-        self._chain_fault = ""
+    async def _look(self, records: Sequence[HostedContract]) -> None:
+        heads = await self._market.states([record.id for record in records])
+        for record, head in zip(records, heads, strict=True):
+            await self.following.look(record.id, head)
+            await self._act(record, head)
+
+    async def _act(self, record: HostedContract, chain: OnChain) -> None:
         record = self.contracts.get(record.id) or record
         if not record.live:
             await self._drop(record)
@@ -250,6 +255,9 @@ class Host:
     def _look_soon(self, contract_id: bytes) -> None:
         self._next_look.pop(contract_id, None)
         self._rounds.wake()
+
+    def _why_closed(self) -> str:
+        return "a disk of this node needs its owner" if self._damaged else self._closed
 
     def _found_damage(self, root: bytes, reason: str) -> None:
         self._damaged[root] = reason

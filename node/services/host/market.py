@@ -66,9 +66,10 @@ class ChainMarket:
     async def balance(self, account: Address) -> int:
         return await self._contract.balance(account)
 
-    async def state(self, contract_id: bytes, *, final: bool = False) -> Seen:
-        if not final:
-            return Seen.of(await self._contract.record(contract_id))
+    async def states(self, contract_ids: Sequence[bytes]) -> Sequence[Seen]:
+        return [Seen.of(record) for record in await self._contract.records(contract_ids)]
+
+    async def final(self, contract_id: bytes) -> Seen:
         seen = Seen.of(await self._contract.record(contract_id))
         known, since = self._waiting.get(contract_id, (None, 0))
         if seen != known:

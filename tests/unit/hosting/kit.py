@@ -76,7 +76,7 @@ class FakeMarket:
         self.clock = clock
         self.market = MARKET
         self.balances: dict[Address, int] = {RENTER.address: 10**30, HOST.address: 10**30}
-        self.states: dict[bytes, OnChain] = {}
+        self.known: dict[bytes, OnChain] = {}
         self.calls: list[str] = []
         self.done: dict[str, Mapping[bytes, int]] = {}
         """Transactions in a block, by the key they were sent under, with the bonds they won."""
@@ -88,13 +88,17 @@ class FakeMarket:
         self._ask()
         return self.balances.get(account, 0)
 
-    async def state(self, contract_id: bytes, *, final: bool = False) -> OnChain:
+    async def states(self, contract_ids: Sequence[bytes]) -> Sequence[OnChain]:
         self._ask()
-        return replace(self.states.get(contract_id, OnChain()))
+        return [replace(self.known.get(contract_id, OnChain())) for contract_id in contract_ids]
+
+    async def final(self, contract_id: bytes) -> OnChain:
+        (found,) = await self.states([contract_id])
+        return found
 
     async def chosen(self, contract: StorageContract) -> tuple[int, int] | None:
         self._ask()
-        state = self.states[contract.digest(MARKET)]
+        state = self.known[contract.digest(MARKET)]
         if not state.attempt or self.clock.wall() <= state.seed_block:
             return None
         seed = state.seed_block.to_bytes(32, "big")
@@ -141,7 +145,7 @@ class FakeMarket:
         given = json.loads(call.data)
         contract = StorageContract.unpack(bytes.fromhex(given["terms"]))
         contract_id = contract.digest(MARKET)
-        state, now = self.states.setdefault(contract_id, OnChain()), self.clock.wall()
+        state, now = self.known.setdefault(contract_id, OnChain()), self.clock.wall()
         if call.method == "call_off":
             self._require(now < contract.start and state.status in (MarketStatus.UNKNOWN, MarketStatus.ACTIVE))
         elif state.status != MarketStatus.ACTIVE:
@@ -191,14 +195,14 @@ class FakeMarket:
     # --- the renter's side -------------------------------------------------------------------------------------------
 
     def open(self, contract: StorageContract) -> None:
-        self.states[contract.digest(MARKET)] = OnChain(MarketStatus.ACTIVE, contract.epochs)
+        self.known[contract.digest(MARKET)] = OnChain(MarketStatus.ACTIVE, contract.epochs)
 
     def challenge(self, contract: StorageContract, index: int) -> None:
-        state = self.states[contract.digest(MARKET)]
+        state = self.known[contract.digest(MARKET)]
         state.answer_by, state.index = self.clock.wall() + ANSWER_PERIOD, index
 
     def paid(self, contract: StorageContract) -> int:
-        return self.states[contract.digest(MARKET)].paid
+        return self.known[contract.digest(MARKET)].paid
 
 
 class Sender:

@@ -25,7 +25,7 @@ async def live(bench: Bench, offered: Proposal) -> None:
     await bench.host.tables.quote()
     if clock.wall() < contract.start:
         await bench.host.propose(RENTER.address, offered)
-        if contract.digest(bench.market.market) not in bench.market.states:
+        if contract.digest(bench.market.market) not in bench.market.known:
             bench.market.open(contract)
         await bench.round(4)
         bench.at(contract, 0)
