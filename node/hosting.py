@@ -19,7 +19,7 @@ from node.services.host.contracts import Contracts
 from node.services.host.host import Host
 from node.services.host.hosting import Hosting
 from node.services.host.market import ChainFees, ChainMarket
-from node.services.host.standing import Standing
+from node.services.host.presence import Presence
 from node.services.host.terms import HostTerms
 from node.services.payments import Payments
 from node.services.settlement import Settlement
@@ -73,7 +73,7 @@ async def open_hosting(
         raise ConfigError("[storage] host: no configured rail knows a storage market: set [rail.NAME] storage_market")
     volumes = DiskVolumes(paths.volumes, new_id=lambda: secrets.token_hex(4))
     terms = host_terms(settings.storage)
-    hosts, standings = {}, {}
+    hosts, presences = {}, {}
     for name, (rail, contract) in markets.items():
         host = Host(
             await Contracts.open(store, rail.rail.id, contract.address),
@@ -92,5 +92,5 @@ async def open_hosting(
         host.intake.on_removed = payments.torrent_removed
         settlements[name].also_book.append(host.claims.book)
         hosts[name] = host
-        standings[name] = Standing(contract, rail.registry, settlements[name], key.address)
-    return Hosting(volumes, hosts, store, standings, volumes.close)
+        presences[name] = Presence(contract, rail.registry, settlements[name], key.address)
+    return Hosting(volumes, hosts, store, presences, volumes.close)

@@ -35,10 +35,10 @@ from node.http import bill_models, models
 from node.http.btfs import BtfsApi
 from node.http.hosting import HostingApi, no_routes
 from node.http.money import MoneyApi
+from node.http.presence import PresenceApi
 from node.http.reputation import ReputationApi
 from node.http.requests import answer, read_body
 from node.http.server import make_app
-from node.http.standing import StandingApi
 from node.ports.engine import BadTorrentError, PeerStatus, TorrentId, TorrentStatus
 from node.ports.store import TorrentRecord
 from node.services.budget import TorrentTerms
@@ -86,7 +86,7 @@ class Api:
         if hosting is None:
             return no_routes()
         tokens = {name: purses[name].chain.rail.token for name in hosting.hosts}
-        return [*HostingApi(hosting, tokens).routes(), *StandingApi(hosting.standings, purses).routes()]
+        return [*HostingApi(hosting, tokens).routes(), *PresenceApi(hosting.presences, purses).routes()]
 
     # --- node --------------------------------------------------------------------------------------------------------
 

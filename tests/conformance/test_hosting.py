@@ -13,7 +13,7 @@ from node.ports.store import Account, Line
 from node.services.host.contracts import Contracts
 from node.services.host.host import Host
 from node.services.host.market import ChainFees, ChainMarket
-from node.services.host.standing import Standing, StandingError
+from node.services.host.presence import Presence, PresenceError
 from node.services.host.terms import HostTerms
 from node.services.settlement import Settlement, SettlementSettings
 from node.storage.lifecycle import State
@@ -180,22 +180,22 @@ async def test_fees_are_told_in_token_units_where_the_rate_is_known(host: HostOn
 async def test_a_host_puts_money_in_announces_itself_and_leaves(host: HostOnChain) -> None:
     bench, own = host.bench, HOST.address
     await bench.bench.fund(own, token=200 * 10**18)
-    standing = Standing(bench.market, bench.registry, host.settlement, own)
-    await standing.deposit(5, key="a")
-    await standing.deposit(5, key="a")
+    presence = Presence(bench.market, bench.registry, host.settlement, own)
+    await presence.deposit(5, key="a")
+    await presence.deposit(5, key="a")
     assert await bench.market.balance(own) == FUNDS + 5, "the same key is the same transaction"
-    await standing.withdraw(FUNDS + 5, key="b")
+    await presence.withdraw(FUNDS + 5, key="b")
     assert await bench.market.balance(own) == 0
     least = (await bench.registry.check()).min_stake
     for number, url in enumerate(("http://host.example:6882", "https://elsewhere.example")):
-        await standing.announce(url, None, key=f"c{number}")
+        await presence.announce(url, None, key=f"c{number}")
         directory = Directory()
         head = (await bench.chain.head()).number
         for happened in await bench.registry.events(max(0, head - 100), head):
             directory.apply(happened.event, happened.block)
         (entry,) = directory.listed()
         assert (entry.endpoint, (await bench.registry.stake(own)).amount) == (url, least)
-    with pytest.raises(StandingError, match="no URL"):
-        await standing.announce("host.example", None, key="d")
-    await standing.leave(key="e")
+    with pytest.raises(PresenceError, match="no URL"):
+        await presence.announce("host.example", None, key="d")
+    await presence.leave(key="e")
     assert (await bench.registry.stake(own)).leaves_at is not None

@@ -12,7 +12,7 @@ from node.ports.storage import HostedContract, StorageStore
 from node.ports.volumes import VolumeInfo, Volumes
 from node.services.host.host import Host
 from node.services.host.intake import tidy
-from node.services.host.standing import Standing
+from node.services.host.presence import Presence
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ class Hosting:
     volumes: Volumes
     hosts: Mapping[str, Host]
     store: StorageStore
-    standings: Mapping[str, Standing] = field(default_factory=dict)
+    presences: Mapping[str, Presence] = field(default_factory=dict)
     close_volumes: Callable[[], None] = lambda: None
 
     async def start(self) -> None:

@@ -14,7 +14,7 @@ from node.ports.engine import AddTorrent, DuplicateTorrentError, TorrentId, Torr
 from node.ports.storage import Bond, HostedContract
 from node.services.host.contracts import Contracts
 from node.services.host.host import Host
-from node.services.host.intake import tidy, torrent_id
+from node.services.host.intake import ShardEngine, tidy, torrent_id
 from node.services.host.terms import HostTerms
 from node.storage.audit import ANSWER_SECONDS, Challenge, chain_index, draw
 from node.storage.lifecycle import MarketStatus
@@ -319,6 +319,8 @@ class Bench:
         self.clock = Clock()
         self.market = FakeMarket(self.clock)
         self.engine = FakeEngine()
+        self.real: ShardEngine | None = None
+        """Used instead, from the next `restart` on."""
         self.fees = FreeFees(fee)
         self.steps_left: int | None = None
         self.steps = 0
@@ -352,7 +354,7 @@ class Bench:
             self.terms,
             self.market,
             volumes=self.volumes,
-            engine=self.engine,
+            engine=self.real or self.engine,
             transactions=sender,
             intents=self.store,
             fees=self.fees,

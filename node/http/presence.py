@@ -21,7 +21,7 @@ from pydantic import Field
 from node.http.models import AmountBody, RailBody, Text, Units
 from node.http.money import request_key, result
 from node.http.requests import answer, read_body
-from node.services.host.standing import Standing, StandingError
+from node.services.host.presence import Presence, PresenceError
 from node.services.settlement import Done
 from node.services.wallet import Purse
 
@@ -33,11 +33,11 @@ class AnnounceBody(RailBody):
     stake: Units | None = None
 
 
-class StandingApi:
+class PresenceApi:
     """The handlers. Both maps by the rail's name."""
 
-    def __init__(self, standings: Mapping[str, Standing], purses: Mapping[str, Purse]) -> None:
-        self._standings = standings
+    def __init__(self, presences: Mapping[str, Presence], purses: Mapping[str, Purse]) -> None:
+        self._presences = presences
         self._purses = purses
 
     def routes(self) -> list[web.RouteDef]:
@@ -50,33 +50,33 @@ class StandingApi:
 
     async def deposit(self, request: web.Request) -> web.Response:
         body = await read_body(request, AmountBody)
-        return await self._do(body.rail, lambda standing: standing.deposit(_some(body), key=request_key(request)))
+        return await self._do(body.rail, lambda presence: presence.deposit(_some(body), key=request_key(request)))
 
     async def withdraw(self, request: web.Request) -> web.Response:
         body = await read_body(request, AmountBody)
-        return await self._do(body.rail, lambda standing: standing.withdraw(_some(body), key=request_key(request)))
+        return await self._do(body.rail, lambda presence: presence.withdraw(_some(body), key=request_key(request)))
 
     async def announce(self, request: web.Request) -> web.Response:
         body = await read_body(request, AnnounceBody)
         return await self._do(
-            body.rail, lambda standing: standing.announce(body.url, body.stake, key=request_key(request))
+            body.rail, lambda presence: presence.announce(body.url, body.stake, key=request_key(request))
         )
 
     async def leave(self, request: web.Request) -> web.Response:
         body = await read_body(request, RailBody)
-        return await self._do(body.rail, lambda standing: standing.leave(key=request_key(request)))
+        return await self._do(body.rail, lambda presence: presence.leave(key=request_key(request)))
 
-    async def _do(self, rail: str | None, work: Callable[[Standing], Awaitable[Done]]) -> web.Response:
-        names = list(self._standings)
+    async def _do(self, rail: str | None, work: Callable[[Presence], Awaitable[Done]]) -> web.Response:
+        names = list(self._presences)
         if rail is None and len(names) > 1:
-            raise StandingError(f"this node hosts on several rails: choose one of {', '.join(names)}")
+            raise PresenceError(f"this node hosts on several rails: choose one of {', '.join(names)}")
         name = names[0] if rail is None else rail
-        if name not in self._standings:
-            raise StandingError(f"this node does not host on {name!r}: choose one of {', '.join(names)}")
-        return answer(result(await work(self._standings[name]), self._purses[name]))
+        if name not in self._presences:
+            raise PresenceError(f"this node does not host on {name!r}: choose one of {', '.join(names)}")
+        return answer(result(await work(self._presences[name]), self._purses[name]))
 
 
 def _some(body: AmountBody) -> int:
     if body.amount == 0:
-        raise StandingError("the amount is zero")
+        raise PresenceError("the amount is zero")
     return body.amount

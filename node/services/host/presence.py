@@ -1,4 +1,4 @@
-"""A host's standing on chain: the money it keeps in the market for collateral, and its entry in the list of hosts.
+"""A host's presence on chain: the money it keeps in the market for collateral, and its entry in the list of hosts.
 
 Each call is taken to its final receipt; the same `key` again is the same transaction.
 """
@@ -14,13 +14,13 @@ from wallet.errors import WalletError
 from wallet.storage.chain import HostRegistry, StorageMarket
 
 
-class StandingError(WalletError):
+class PresenceError(WalletError):
     """The owner asks for what cannot be."""
 
     hint = "bttnode host --help"
 
 
-class Standing:
+class Presence:
     """One per rail. All raise `ChainError`, `TimeoutError`, `StoreError`."""
 
     def __init__(
@@ -45,12 +45,12 @@ class Standing:
     async def announce(self, url: str, stake: int | None, *, key: str) -> Done:
         """Tell renters where this node is. The first time it takes a stake, None: the least that the registry takes.
 
-        Raises `StandingError` for a URL that is none, and where the rail has no registry.
+        Raises `PresenceError` for a URL that is none, and where the rail has no registry.
         """
         registry = self._listed()
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise StandingError(f"{url[:80]!r} is no URL of a node: write it like http://host.example:6882")
+            raise PresenceError(f"{url[:80]!r} is no URL of a node: write it like http://host.example:6882")
         staked = (await registry.stake(self._own)).amount
         least = (await registry.check()).min_stake
         missing = max(0, (least if stake is None else stake) - staked)
@@ -66,7 +66,7 @@ class Standing:
 
     def _listed(self) -> HostRegistry:
         if self._registry is None:
-            raise StandingError("no list of hosts is known on this rail: set [rail.NAME] host_registry")
+            raise PresenceError("no list of hosts is known on this rail: set [rail.NAME] host_registry")
         return self._registry
 
     async def _perform(self, what: str, key: str, call: Call) -> Done:
