@@ -219,7 +219,7 @@ class Torrents:
             case MetadataReceived(torrent, data) if torrent in self._records:
                 info = self._engine.inspect(data)
                 self._spawn(self._update(replace(self._records[torrent], torrent=data, name=info.name)))
-            case TorrentFailed(torrent, fault, message):
+            case TorrentFailed(torrent, fault, message) if torrent in self._records:
                 self._faults[torrent] = _HINTS[fault].format(message)
                 log.error("torrent %s stopped: %s", torrent, self._faults[torrent])
             case _:

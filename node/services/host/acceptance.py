@@ -73,6 +73,8 @@ class Acceptance:
             known = self._contracts.get(contract_id)
             if known is not None:
                 return self._again(known)
+            if reason := self._closed():
+                raise RefusedError("closed", reason, "offer it to another host")
             try:
                 verify(market, contract, proposal.signature, contract.renter)
             except BadSignatureError as error:
@@ -111,8 +113,6 @@ class Acceptance:
         return before
 
     def _within_limits(self, proposal: Proposal, before: HostedContract | None) -> None:
-        if reason := self._closed():
-            raise RefusedError("closed", reason, "offer it to another host")
         terms, contract, live = self._tables.terms, proposal.contract, self._contracts.live()
         at_stake = sum(record.contract.collateral for record in live)
         rented = sum(record.contract.length for record in live if record.contract.renter == contract.renter)

@@ -23,6 +23,8 @@ from wallet.keys import PrivateKey
 from wallet.storage_terms import Market, StorageContract, sign
 
 VALIDITY = DAY
+LOOK_EVERY = 5.0
+"""Seconds between two looks at the disks for those who ask for the terms, whoever they are."""
 MAX_TABLES = 8
 """That are in force together; the oldest goes first."""
 
@@ -68,12 +70,16 @@ class PriceTables:
         self._volumes = volumes
         self._clock = clock
         self._tables: deque[Quote] = deque(maxlen=MAX_TABLES)
+        self._look_at = 0.0
 
     async def quote(self) -> Quote:
-        """The table in force, signed."""
+        """The table in force, signed. Raises `VolumeError`."""
         now = self._clock.wall()
-        free = await self.free()
         latest = self._tables[-1] if self._tables else None
+        if latest is not None and latest.table.until > now and self._clock.now() < self._look_at:
+            return latest
+        self._look_at = self._clock.now() + LOOK_EVERY
+        free = await self.free()
         if latest is not None and latest.table.free <= free and latest.table.until - now > VALIDITY // 2:
             return latest
         table = PriceTable(
