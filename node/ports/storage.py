@@ -152,6 +152,9 @@ class MarketPort(Protocol):
     async def final(self, contract_id: bytes) -> OnChain:
         """A contract as of a final block; status 0 as long as nothing is final."""
 
+    async def final_time(self) -> int:
+        """Unix seconds of the newest final block."""
+
     async def chosen(self, contract: StorageContract) -> tuple[int, int] | None:
         """(epoch, block) that `prove` has to show now; None where no proof is under way, or its seed is not there yet
         or no more."""

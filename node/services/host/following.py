@@ -15,8 +15,9 @@ from node.storage.lifecycle import ENDS, MarketStatus, State, from_chain
 
 log = logging.getLogger(__name__)
 
-LAPSE_AFTER = 60
-"""Seconds after its start for which an offer may still turn out to be open: blocks come late, and servers lag."""
+LAPSE_AFTER = 600
+"""Seconds after its start for which an offer may still turn out to be open: a server that lags behind must not make us
+delete a shard that our collateral stands for."""
 
 _NOTES = {
     State.COMPLETED: "it ran to its end",
@@ -39,7 +40,9 @@ class Following:
         record = self._contracts.known(contract_id)
         now = self._clock.wall()
         if head.status == MarketStatus.UNKNOWN:
-            if record.state is State.SIGNED and now >= record.contract.start + LAPSE_AFTER:
+            # Also one that was open in a block that is gone.
+            start = record.contract.start
+            if now >= start + LAPSE_AFTER and await self._market.final_time() >= start:
                 await self._end(contract_id, State.LAPSED)
             return
         if head.status == MarketStatus.ACTIVE and not head.paid & ~record.paid:

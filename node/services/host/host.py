@@ -51,6 +51,7 @@ LOOKS_AT_ONCE = 64
 """Contracts that the market is asked for in one question."""
 REFUSALS = 5
 """The latest reasons for a no that are kept for the owner."""
+_NEEDS_OWNER = "a disk of this node needs its owner"
 
 
 class Host:
@@ -104,7 +105,7 @@ class Host:
         self._next_check = clock.now() + EVERY
         self._damaged: dict[bytes, str] = {}
         """Roots found damaged, whose contracts do not say so yet."""
-        self._closed = ""
+        self._closed = _NEEDS_OWNER if any(record.damaged for record in contracts.live()) else ""
         self._chain_fault = ""
         self._asked = 0
         self._refused: deque[str] = deque(maxlen=REFUSALS)
@@ -257,7 +258,7 @@ class Host:
         self._rounds.wake()
 
     def _why_closed(self) -> str:
-        return "a disk of this node needs its owner" if self._damaged else self._closed
+        return _NEEDS_OWNER if self._damaged else self._closed
 
     def _found_damage(self, root: bytes, reason: str) -> None:
         self._damaged[root] = reason
@@ -279,7 +280,7 @@ def _closed(volumes: Sequence[VolumeInfo], contracts: Contracts) -> str:
         return "this node has no volume"
     for volume in volumes:
         if volume.state is VolumeState.SICK or (volume.state not in READABLE and volume.shards):
-            return "a disk of this node needs its owner"
+            return _NEEDS_OWNER
     if any(record.damaged for record in contracts.live()):
-        return "a disk of this node needs its owner"
+        return _NEEDS_OWNER
     return ""

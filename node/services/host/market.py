@@ -79,6 +79,9 @@ class ChainMarket:
             self._final[contract_id] = seen
         return self._final.get(contract_id, Seen())
 
+    async def final_time(self) -> int:
+        return (await self._chain.final()).timestamp
+
     async def chosen(self, contract: StorageContract) -> tuple[int, int] | None:
         try:
             found = await self._contract.chosen(contract)

@@ -96,6 +96,10 @@ class FakeMarket:
         (found,) = await self.states([contract_id])
         return found
 
+    async def final_time(self) -> int:
+        self._ask()
+        return self.clock.wall()
+
     async def chosen(self, contract: StorageContract) -> tuple[int, int] | None:
         self._ask()
         state = self.known[contract.digest(MARKET)]

@@ -83,7 +83,10 @@ async def test_an_offer_that_is_never_opened_gives_its_room_back(bench: Bench) -
     bench.clock.time = offered.contract.start - 10
     await bench.round()
     assert bench.market.calls == [], "calling it off would cost more than it could"
-    bench.clock.time = offered.contract.start + 61
+    bench.clock.time = offered.contract.start + 599
+    await bench.round()
+    assert bench.record(offered.contract).state is State.SIGNED
+    bench.clock.time += 1
     await bench.round()
     assert bench.record(offered.contract).state is State.LAPSED
     assert not await bench.volumes.shards()
@@ -146,3 +149,12 @@ async def test_one_shard_is_not_taken_for_two_contracts(bench: Bench) -> None:
     await bench.host.propose(RENTER.address, await bench.offered(SHARD))
     with pytest.raises(RefusedError, match="another contract"):
         await bench.host.propose(RENTER.address, await bench.offered(SHARD))
+
+
+async def test_a_contract_whose_opening_was_taken_back_ends_and_gives_its_room_back(bench: Bench) -> None:
+    contract = await bench.rented(SHARD)
+    del bench.market.known[contract.digest(MARKET)]
+    bench.clock.time = contract.start + 601
+    await bench.round()
+    assert bench.record(contract).state is State.LAPSED
+    assert not await bench.volumes.shards()
