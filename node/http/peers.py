@@ -131,11 +131,8 @@ class PeerListener:
                 raise ListenError(
                     f"cannot listen on {address} for other nodes: {error.strerror}: set [storage] listen in config.toml"
                 ) from None
-
-    @property
-    def ports(self) -> Sequence[int]:
-        """The real ones, in the order of the addresses."""
-        return [address[1] for address in self._runner.addresses]
+        ports = sorted({address[1] for address in self._runner.addresses})
+        log.info("other nodes reach this one on port %s", ", ".join(map(str, ports)))
 
     async def close(self) -> None:
         """Idempotent."""

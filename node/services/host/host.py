@@ -18,7 +18,7 @@ from random import Random
 from node.ports.clock import Clock
 from node.ports.engine import EngineEvent
 from node.ports.storage import HostedContract, MarketPort, OnChain
-from node.ports.volumes import READABLE, VolumeError, VolumeInfo, Volumes, VolumeState
+from node.ports.volumes import READABLE, VolumeInfo, Volumes, VolumeState
 from node.services.host.acceptance import Acceptance
 from node.services.host.answers import Answers
 from node.services.host.books import Earnings, Situation, reasons
@@ -231,27 +231,20 @@ class Host:
         heads = await self._market.states([record.id for record in records])
         for record, head in zip(records, heads, strict=True):
             await self.following.look(record.id, head)
-            await self._act(record, head)
+            self._act(record, head)
 
-    async def _act(self, record: HostedContract, chain: OnChain) -> None:
+    def _act(self, record: HostedContract, chain: OnChain) -> None:
         record = self.contracts.get(record.id) or record
         if not record.live:
-            await self._drop(record)
+            self._next_look.pop(record.id, None)
+            self.claims.notes.pop(record.id, None)
+            self.intake.end(record)
             return
         self.intake.begin(record)
         self.claims.begin(record, chain, duties(record, chain, self._clock.wall()))
         waiting = record.state is State.SIGNED or not record.whole
         pause = 0.0 if waiting else min(LOOK_EVERY, record.contract.epoch_length / 16)
         self._next_look[record.id] = self._clock.now() + pause
-
-    async def _drop(self, record: HostedContract) -> None:
-        self._next_look.pop(record.id, None)
-        self.claims.notes.pop(record.id, None)
-        try:
-            await self.intake.drop(record)
-        except VolumeError as error:
-            # The next start removes what no contract needs.
-            log.warning("shard %s stays on its disk: %s", record.contract.root.hex()[:12], error)
 
     def _look_soon(self, contract_id: bytes) -> None:
         self._next_look.pop(contract_id, None)

@@ -60,7 +60,7 @@ def torrent_id(root: bytes, length: int) -> TorrentId:
 
 
 def endpoint(peer: str) -> tuple[str, int]:
-    """ "IP:port" of a proposal, in two."""
+    """Host and port of a proposal's "IP:port"."""
     host, _, port = peer.rpartition(":")
     return host.strip("[]"), int(port)
 
@@ -75,6 +75,8 @@ class Intake:
         self._engine = engine
         self._running: dict[TorrentId, bytes] = {}
         """Torrents in the engine, with the root of each."""
+        self._served: set[bytes] = set()
+        """Roots of those that are whole."""
         self._one_at_a_time = asyncio.Lock()
         self.under_way = Background("shards")
         self.faults: dict[bytes, str] = {}
@@ -89,14 +91,16 @@ class Intake:
             case TorrentFinished(found) if found in self._running:
                 self.on_finished()
             case TorrentFailed(found, fault, message) if found in self._running:
-                self.faults[self._running[found]] = f"{fault}: {message}"
-                log.error("shard %s: %s (%s)", self._running[found].hex()[:12], message, fault)
+                root = self._running[found]
+                self._served.discard(root)
+                self.faults[root] = f"{fault}: {message}"
+                log.error("shard %s: %s (%s)", root.hex()[:12], message, fault)
             case _:
                 pass
 
     def begin(self, record: HostedContract) -> None:
         """`look`, in the background."""
-        if record.state in LOCKED and not record.damaged:
+        if record.state in LOCKED and not record.damaged and record.contract.root not in self._served:
             self.under_way.begin(record.contract.root, lambda: self.look(record.id))
 
     async def look(self, contract_id: bytes) -> None:
@@ -118,6 +122,7 @@ class Intake:
                 else:
                     await self._fetch(record)
             except (EngineError, VolumeError, ShardError) as error:
+                self._served.discard(root)
                 self.faults[root] = str(error)
                 log.warning("shard %s: %s", root.hex()[:12], error)
             else:
@@ -127,19 +132,28 @@ class Intake:
     async def stop_serving(self, root: bytes, length: int) -> None:
         """Take a shard out of the engine; its file stays."""
         name = torrent_id(root, length)
+        self._served.discard(root)
         if self._running.pop(name, None) is not None:
             with contextlib.suppress(UnknownTorrentError):
                 await self._engine.remove(name)
             self.on_removed(name)
 
-    async def drop(self, record: HostedContract) -> None:
-        """An ended contract: away with its shard, unless another one needs it. Raises `VolumeError`."""
+    def end(self, record: HostedContract) -> None:
+        """An ended contract: away with its shard, in the background, unless another one needs it."""
+        self.under_way.begin(b"end" + record.id, lambda: self._end(record))
+
+    async def _end(self, record: HostedContract) -> None:
         root, length = record.contract.root, record.contract.length
-        if self._contracts.on_root(root):
-            return
-        await self.stop_serving(root, length)
-        await self._volumes.discard(root)
-        self.faults.pop(root, None)
+        async with self._one_at_a_time:
+            if self._contracts.on_root(root):
+                return
+            self.faults.pop(root, None)
+            await self.stop_serving(root, length)
+            try:
+                await self._volumes.discard(root)
+            except VolumeError as error:
+                # The next start removes what no contract needs.
+                log.warning("shard %s stays on its disk: %s", root.hex()[:12], error)
 
     async def _fetch(self, record: HostedContract) -> None:
         root, length = record.contract.root, record.contract.length
@@ -165,8 +179,11 @@ class Intake:
             await self._arrived(root)
 
     async def _serve(self, root: bytes, length: int) -> None:
+        self._served.add(root)
         name = torrent_id(root, length)
         if name in self._running:
+            if (await self._engine.status(name)).error:
+                await self._engine.resume(name)
             return
         place = await self._volumes.place(root)
         data = await self._shards.torrent(root, length)

@@ -36,15 +36,17 @@ class SelfCheck:
         kept = [record.contract for record in self._contracts.live() if record.whole and not record.damaged]
         if not kept:
             return 0
-        right = 0
+        right, bad = 0, set()
         # By length, so that every block of the disk is as likely.
         for contract in self._random.choices(kept, weights=[each.blocks for each in kept], k=blocks):
-            if contract.root in self.faults:
+            if contract.root in bad:
                 continue
             try:
                 await self._shards.prove(contract, (self._random.randrange(contract.blocks),))
+                self.faults.pop(contract.root, None)
                 right += 1
             except (VolumeError, DamagedError) as error:
+                bad.add(contract.root)
                 self.faults[contract.root] = str(error)
                 log.error("self-check: %s", error)
         return right

@@ -261,6 +261,7 @@ class FakeEngine:
         self.swarm: dict[str, bytes] = {}
         """Name of a shard → its bytes, at whoever seeds it."""
         self.torrents: dict[TorrentId, AddTorrent] = {}
+        self.failed: set[TorrentId] = set()
 
     async def add(self, request: AddTorrent) -> TorrentId:
         name, length = self._read(request)
@@ -276,7 +277,7 @@ class FakeEngine:
         del self.torrents[torrent]
 
     async def resume(self, torrent: TorrentId) -> None:
-        raise AssertionError("nothing stops here")
+        self.failed.remove(torrent)
 
     async def connect(self, torrent: TorrentId, host: str, port: int) -> None:
         request = self.torrents[torrent]
@@ -304,6 +305,7 @@ class FakeEngine:
             peers=0,
             seeds=0,
             has_metadata=True,
+            error="input/output error" if torrent in self.failed else "",
         )
 
     @staticmethod

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from node.ports.engine import TorrentFailed, TorrentFault
 from node.services.host.errors import RefusedError
 from node.storage.audit import Answer, Verdict, judge
 from node.storage.lifecycle import State
@@ -158,3 +159,15 @@ async def test_a_contract_whose_opening_was_taken_back_ends_and_gives_its_room_b
     await bench.round()
     assert bench.record(contract).state is State.LAPSED
     assert not await bench.volumes.shards()
+
+
+async def test_a_shard_that_its_engine_gave_up_is_named_and_taken_up_again(bench: Bench) -> None:
+    contract = await bench.rented(SHARD)
+    (name,) = bench.engine.torrents
+    bench.engine.failed.add(name)
+    bench.host.handle(TorrentFailed(name, TorrentFault.DISK, "input/output error"))
+    assert any("input/output error" in reason for reason in await bench.host.why())
+    bench.at(contract, 0)
+    await bench.round()
+    assert not bench.engine.failed
+    assert not any("input/output error" in reason for reason in await bench.host.why())
