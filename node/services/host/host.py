@@ -49,8 +49,8 @@ LOOK_EVERY = 60
 """Seconds between two looks at a contract that runs, at most."""
 LOOKS_AT_ONCE = 64
 """Contracts that the market is asked for in one question."""
-REFUSALS = 5
-"""The latest reasons for a no that are kept for the owner."""
+REFUSALS, REFUSED_FOR = 5, 3600
+"""The latest reasons for a no that are kept for the owner, and for how many seconds."""
 _NEEDS_OWNER = "a disk of this node needs its owner"
 
 
@@ -108,7 +108,8 @@ class Host:
         self._closed = _NEEDS_OWNER if any(record.damaged for record in contracts.live()) else ""
         self._chain_fault = ""
         self._asked = 0
-        self._refused: deque[str] = deque(maxlen=REFUSALS)
+        self._refused: deque[tuple[int, str]] = deque(maxlen=REFUSALS)
+        """Unix second, reason."""
         self.on_fault: Callable[[str], object] = lambda text: None
         self.shards.on_damage = self._found_damage
         self._acceptance.on_signed = self._rounds.wake
@@ -156,7 +157,7 @@ class Host:
         try:
             return await self._acceptance.propose(sender, proposal)
         except RefusedError as error:
-            self._refused.append(str(error))
+            self._refused.append((self.now, str(error)))
             raise
 
     # --- the owner ---------------------------------------------------------------------------------------------------
@@ -182,7 +183,7 @@ class Host:
             notes=self.claims.notes,
             faults=self.selfcheck.faults | self.intake.faults,
             asked=self._asked,
-            refused=tuple(dict.fromkeys(self._refused)),
+            refused=tuple(dict.fromkeys(reason for at, reason in self._refused if at > self.now - REFUSED_FOR)),
         )
 
     def earnings(self) -> Earnings:
