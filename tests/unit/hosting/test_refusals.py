@@ -13,6 +13,7 @@ from node.storage.terms import DAY
 from tests.unit.hosting.kit import TERMS, Bench, challenge_call, proposal
 from tests.unit.storage.samples import AUDITOR, HOST, MARKET, RENTER, STRANGER, Kept
 from wallet.address import Address
+from wallet.keys import PrivateKey
 from wallet.storage_terms import Cancel, Market, StorageContract, Voucher, sign
 
 SHARD = Kept(40_000)
@@ -165,7 +166,7 @@ async def test_only_higher_vouchers_of_the_parties_for_epochs_that_have_begun_ar
     contract = await bench.rented(SHARD)
     bench.at(contract, 1)
 
-    async def refused(sender: Address, through: int, *, key=RENTER, market: Market = MARKET) -> str:  # type: ignore[no-untyped-def] # a key of the samples
+    async def refused(sender: Address, through: int, key: PrivateKey = RENTER, market: Market = MARKET) -> str:
         voucher = Voucher(contract.digest(MARKET), through)
         with pytest.raises(RefusedError) as error:
             await bench.host.vouchers.take(sender, VoucherCall(voucher, sign(market, voucher, key)))
