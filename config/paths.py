@@ -50,6 +50,11 @@ class Paths:
         return self.home / "real-money"
 
     @property
+    def volumes(self) -> Path:
+        """The folders that hold shards for others."""
+        return self.home / "volumes.json"
+
+    @property
     def downloads(self) -> Path:
         return self.home / "downloads"
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from config.errors import ConfigError, one_line
 from config.networks import Network, TokenProfile, load_network
-from config.values import Amounts, Budget, Capacity, Contract, Listen, Price, Size, Urls
+from config.values import Amounts, Budget, Capacity, Contract, Listen, Price, Size, StoragePrice, Urls
 from wallet.amount import Token, parse_amount
 
 MAX_FILE = 1 << 20
@@ -96,6 +96,32 @@ class SpeedSettings(_Section):
         return self
 
 
+class StorageSettings(_Section):
+    """Renting out disk. Prices such as "10 BTT/GiB/day"; folders are added with `bttnode host volume add`."""
+
+    host: bool = _field(False, "false", "Rent out disk; the market must hold a deposit of ours for collateral.")
+    listen: Listen = _field(("0.0.0.0:6882",), '["0.0.0.0:6882"]', "Addresses and port for requests of other nodes.")
+    price: StoragePrice = _field(10 * 10**18, '"10 BTT/GiB/day"', "What we ask for storage.")
+    upload_price: Price = _field(0, '"0"', "What we ask for taking a shard in.")
+    download_price: Price = _field(2000 * 10**18 // 1024, '"2000 BTT/GiB"', "What we ask for sending one.")
+    collateral_percent: int = _field(
+        100, "100", "Collateral that we lock, in percent of what a contract brings, 0 to 10000.", ge=0, le=10_000
+    )
+    epoch: int = _field(86_400, "86400", "Seconds of an epoch: once in each a renter audits and pays.", ge=60, le=2**31)
+    min_epochs: int = _field(1, "1", "The shortest term, 1 to 256 epochs.", ge=1, le=256)
+    max_epochs: int = _field(90, "90", "The longest term, 1 to 256 epochs.", ge=1, le=256)
+    max_collateral: Budget = _field(None, '""', "The most at stake in all contracts; empty: no such limit.")
+    max_shard: Size = _field(2**40, '"1 TiB"', "The longest shard.", ge=1)
+    per_renter: Size = _field(0, '"0"', "The most that one renter may keep here; 0: no such limit.")
+    max_contracts: int = _field(10_000, "10000", "Contracts at one time.", ge=1, le=1_000_000)
+
+    @model_validator(mode="after")
+    def _terms_fit(self) -> Self:
+        if self.min_epochs > self.max_epochs:
+            raise ValueError("min_epochs is above max_epochs: no term would be accepted")
+        return self
+
+
 class RailSettings(_Section):
     """Where cheques settle. Each [rail.NAME] is a network this node settles on, the preferred one first."""
 
@@ -152,6 +178,7 @@ class Settings(_Section):
 
     node: NodeSettings = NodeSettings()
     speed: SpeedSettings = SpeedSettings()
+    storage: StorageSettings = StorageSettings()
     rail: dict[str, RailSettings] = Field(default={"devnet-bttc": RailSettings()}, min_length=1, max_length=8)
     wallet: WalletSettings = WalletSettings()
     api: ApiSettings = ApiSettings()

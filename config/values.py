@@ -32,6 +32,13 @@ def _money(parse: Callable[[str], int], example: str) -> Callable[[object], obje
     return read
 
 
+def _storage_price(text: str) -> int:
+    amount, *units = (part.strip() for part in text.split("/"))
+    if units and [unit.lower() for unit in units] != ["gib", "day"]:
+        raise ValueError('write it per GiB and day, such as "10 BTT/GiB/day"')
+    return parse_amount(amount, BTT)
+
+
 def _size(value: object) -> object:
     return parse_size(value) if isinstance(value, str) else value
 
@@ -79,6 +86,9 @@ Capacity = Annotated[Size | None, BeforeValidator(_auto_is_none)]
 
 Price = Annotated[int, BeforeValidator(_money(parse_price, "2000 BTT/GiB"))]
 """Units per MiB, rounded up: "2000 BTT/GiB"."""
+
+StoragePrice = Annotated[int, BeforeValidator(_money(_storage_price, "10 BTT/GiB/day"))]
+"""Units per GiB and day: "10 BTT/GiB/day"."""
 
 Budget = Annotated[
     int | None,

@@ -14,9 +14,13 @@ from config.paths import Paths
 from config.settings import Settings
 from node.daemon import Daemon, SystemClock
 from node.engine.libtorrent import LibtorrentEngine
+from node.hosting import open_hosting
 from node.http.api import Api
+from node.http.hostapi import HostApi
+from node.http.peers import PeerListener, PeerServer
 from node.http.server import ApiServer, load_token
 from node.ports.engine import EngineSettings
+from node.ports.volumes import VolumeFaultError
 from node.rails import open_rails, transfer_limits
 from node.services.billing import Billing
 from node.services.btfs import Btfs
@@ -180,10 +184,24 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey) -> Daemon:
         wallet,
         billing,
         btfs,
+        await open_hosting(
+            settings,
+            paths,
+            rails,
+            store=store,
+            engine=engine,
+            payments=payments,
+            settlements=settlements,
+            key=key,
+            clock=clock,
+        ),
     )
     reputations.on_barred = payments.barred
     for settlement in settlements.values():
         settlement.on_booked.append(reputations.judge)
+    if daemon.hosting is not None:
+        for host in daemon.hosting.hosts.values():
+            host.on_fault = lambda text: daemon.fault(VolumeFaultError(text))
     payments.report_faults(daemon.fault)
     vault.on_change = payments.coverage_changed
     torrents.on_added = lambda record: payments.set_terms(record.id, TorrentTerms.of(record))
@@ -205,8 +223,14 @@ async def _serve(settings: Settings, paths: Paths, key: PrivateKey, ready: Calla
         port=settings.api.port,
         api_file=paths.api,
     )
+    peers = None
+    if daemon.hosting is not None:
+        routes = HostApi(list(daemon.hosting.hosts.values())).routes()
+        peers = PeerListener(PeerServer(routes, key, SystemClock()).application(), settings.storage.listen)
     try:
         await daemon.start()
+        if peers is not None:
+            await peers.start()
         await server.start()
         # Half a million objects of imported modules live as long as the process: looking for garbage among them again
         # and again would hold up the market's round for tens of milliseconds.
@@ -216,6 +240,8 @@ async def _serve(settings: Settings, paths: Paths, key: PrivateKey, ready: Calla
         await stopping.wait()
     finally:
         await server.close()
+        if peers is not None:
+            await peers.close()
         await daemon.stop()
 
 

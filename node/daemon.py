@@ -18,6 +18,7 @@ from node.ports.store import Store
 from node.services.billing import Billing
 from node.services.btfs import Btfs
 from node.services.earnings import Earnings
+from node.services.host.hosting import Hosting
 from node.services.market import Market
 from node.services.notices import Watcher
 from node.services.payments import Payments
@@ -63,6 +64,8 @@ class Daemon:
     billing: Billing
     btfs: Mapping[str, Btfs] = field(default_factory=dict)
     """By the rail's name, where the rail has BTFS's vaults."""
+    hosting: Hosting | None = None
+    """Where the user rents out disk."""
     faults: list[str] = field(default_factory=list)
     """The latest local faults, for the status page."""
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -75,6 +78,9 @@ class Daemon:
             self._tasks.append(asyncio.create_task(self._pump(), name="events"))
             await self.vault.refresh()
             await self.torrents.start()
+            if self.hosting is not None:
+                await self.hosting.start()
+                self._tasks.append(asyncio.create_task(self.hosting.run(), name="hosting"))
             self._tasks.append(asyncio.create_task(self._every(TICK, self._tick), name="tick"))
             self._tasks.append(asyncio.create_task(self._watch_vault(), name="vault"))
             self._tasks.append(asyncio.create_task(self.market.run(), name="market"))
@@ -94,7 +100,8 @@ class Daemon:
         self._stopped = True
         for task in self._tasks[1:]:
             task.cancel()
-        for step in (self.market.close, self.torrents.close, self.payments.close, self.engine.close):
+        hosting = () if self.hosting is None else (self.hosting.close,)
+        for step in (*hosting, self.market.close, self.torrents.close, self.payments.close, self.engine.close):
             try:
                 await step()
             except Exception:
@@ -123,6 +130,8 @@ class Daemon:
                 # Payments first: it must see bytes and marks before anybody can act on the same event.
                 self.payments.handle(event)
                 self.torrents.handle(event)
+                if self.hosting is not None:
+                    self.hosting.handle(event)
             except Exception as error:
                 log.exception("event %s", type(event).__name__)
                 self.fault(error)

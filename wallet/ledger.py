@@ -28,6 +28,8 @@ class Account(StrEnum):
     WALLET = "asset:wallet"
     VAULT = "asset:vault"
     CHEQUES_HELD = "asset:cheques_held"
+    MARKET = "asset:storage_market"
+    """What `StorageMarket` owes us: to withdraw, or locked."""
     CHEQUES_ISSUED = "liability:cheques_issued"
     EQUITY = "equity:owner"
     SPEED_INCOME = "income:speed"

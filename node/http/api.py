@@ -33,7 +33,9 @@ from node import __version__
 from node.daemon import Daemon
 from node.http import bill_models, models
 from node.http.btfs import BtfsApi
+from node.http.hosting import HostingApi, no_routes
 from node.http.money import MoneyApi
+from node.http.presence import PresenceApi
 from node.http.reputation import ReputationApi
 from node.http.requests import answer, read_body
 from node.http.server import make_app
@@ -74,9 +76,17 @@ class Api:
                 *MoneyApi(self._daemon).routes(),
                 *BtfsApi(self._daemon).routes(),
                 *ReputationApi(self._daemon).routes(),
+                *self._hosting(),
             ]
         )
         return app
+
+    def _hosting(self) -> list[web.RouteDef]:
+        hosting, purses = self._daemon.hosting, self._daemon.wallet.purses
+        if hosting is None:
+            return no_routes()
+        tokens = {name: purses[name].chain.rail.token for name in hosting.hosts}
+        return [*HostingApi(hosting, tokens).routes(), *PresenceApi(hosting.presences, purses).routes()]
 
     # --- node --------------------------------------------------------------------------------------------------------
 

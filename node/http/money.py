@@ -184,7 +184,7 @@ class MoneyApi:
     async def _perform(self, request: web.Request, quote: Quote, body: models.QuotedBody) -> web.Response:
         if body.dry_run:
             return answer(_quote(quote))
-        done = await self._daemon.wallet.perform(quote, key=_key(request), max_fee=body.max_fee)
+        done = await self._daemon.wallet.perform(quote, key=request_key(request), max_fee=body.max_fee)
         return answer(result(done, quote.purse))
 
     # --- the deposit -------------------------------------------------------------------------------------------------
@@ -192,17 +192,17 @@ class MoneyApi:
     async def deposit(self, request: web.Request) -> web.Response:
         body = await read_body(request, models.AmountBody)
         settlement, purse = self._settlement(body.rail)
-        return answer(result(await settlement.deposit(_some(body.amount), key=_key(request)), purse))
+        return answer(result(await settlement.deposit(_some(body.amount), key=request_key(request)), purse))
 
     async def notice(self, request: web.Request) -> web.Response:
         body = await read_body(request, models.AmountBody)
         settlement, purse = self._settlement(body.rail)
-        return answer(result(await settlement.give_notice(_some(body.amount), key=_key(request)), purse))
+        return answer(result(await settlement.give_notice(_some(body.amount), key=request_key(request)), purse))
 
     async def withdraw(self, request: web.Request) -> web.Response:
         body = await read_body(request, models.RailBody)
         settlement, purse = self._settlement(body.rail)
-        return answer(result(await settlement.withdraw(key=_key(request)), purse))
+        return answer(result(await settlement.withdraw(key=request_key(request)), purse))
 
     async def authorise(self, request: web.Request) -> web.Response:
         body = await read_body(request, models.AuthoriseBody)
@@ -219,7 +219,7 @@ class MoneyApi:
         fee = await purse.chain.estimate(call, self._daemon.wallet.own)
         if body.dry_run:
             return answer(_quoted(purse, call, fee))
-        return answer(result(await purse.settlement.perform(f"vault:{_key(request)}", call), purse))
+        return answer(result(await purse.settlement.perform(f"vault:{request_key(request)}", call), purse))
 
     # --- cheques -----------------------------------------------------------------------------------------------------
 
@@ -359,7 +359,7 @@ def _some(amount: int) -> int:
     return amount
 
 
-def _key(request: web.Request) -> str:
+def request_key(request: web.Request) -> str:
     """The caller's idempotency key, or a new one: the same key twice is one transaction."""
     return request.headers.get("Idempotency-Key", secrets.token_hex(16))[:64]
 

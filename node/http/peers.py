@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from node.peerapi.client import SIGNATURE
 from node.peerapi.envelope import EnvelopeError, Gate, Request, open_request, seal_answer
 from node.ports.clock import Clock
+from node.ports.engine import ListenError
 from node.services.rate import Rate, TooOftenError
 from node.speed.newcomers import prefix_of
 from wallet import jsontext
@@ -109,6 +110,33 @@ class PeerServer:
         except Exception:  # whatever happens here is not told to strangers
             log.exception("peer API: %s for %s", path, sender)
             return 500, {"code": "internal", "error": "this node has a fault of its own", "hint": "ask again later"}
+
+
+class PeerListener:
+    """Serves an application of `PeerServer` on addresses HOST:PORT; port 0: any free one."""
+
+    def __init__(self, application: web.Application, listen: Sequence[str]) -> None:
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=2.0)
+        self._listen = listen
+
+    async def start(self) -> None:
+        """Raises `ListenError`."""
+        await self._runner.setup()
+        for address in self._listen:
+            host, _, port = address.rpartition(":")
+            try:
+                await web.TCPSite(self._runner, host.strip("[]"), int(port)).start()
+            except OSError as error:
+                await self._runner.cleanup()
+                raise ListenError(
+                    f"cannot listen on {address} for other nodes: {error.strerror}: set [storage] listen in config.toml"
+                ) from None
+        ports = sorted({address[1] for address in self._runner.addresses})
+        log.info("other nodes reach this one on port %s", ", ".join(map(str, ports)))
+
+    async def close(self) -> None:
+        """Idempotent."""
+        await self._runner.cleanup()
 
 
 def _object(content: bytes) -> Mapping[str, Any]:

@@ -29,6 +29,7 @@ from node.ports.engine import (
     UnknownTorrentError,
 )
 from node.ports.store import StoreError
+from node.ports.volumes import UnknownVolumeError, VolumeBusyError, VolumeError
 from node.services.rate import TooOftenError
 from wallet.chains.base import ChainError
 from wallet.errors import WalletError
@@ -54,6 +55,9 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (WalletError, 400),
     (TimeoutError, 504),
     (StoreError, 500),
+    (UnknownVolumeError, 404),
+    (VolumeBusyError, 409),
+    (VolumeError, 400),
     (EngineError, 500),
 )
 

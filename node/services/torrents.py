@@ -200,7 +200,8 @@ class Torrents:
         return found[0]
 
     async def statuses(self) -> Sequence[TorrentStatus]:
-        return await self._engine.statuses()
+        # The engine also has shards that are kept for others, or were sent to them.
+        return [status for status in await self._engine.statuses() if status.id in self._records]
 
     async def status(self, torrent: TorrentId) -> TorrentStatus:
         return await self._engine.status(torrent)
@@ -218,7 +219,7 @@ class Torrents:
             case MetadataReceived(torrent, data) if torrent in self._records:
                 info = self._engine.inspect(data)
                 self._spawn(self._update(replace(self._records[torrent], torrent=data, name=info.name)))
-            case TorrentFailed(torrent, fault, message):
+            case TorrentFailed(torrent, fault, message) if torrent in self._records:
                 self._faults[torrent] = _HINTS[fault].format(message)
                 log.error("torrent %s stopped: %s", torrent, self._faults[torrent])
             case _:

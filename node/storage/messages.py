@@ -165,6 +165,15 @@ _PROOF = _record(Proof, {"block": _base64(BLOCK), "path": _list(_hex(NODE), len(
 _CLAIM = {"id": _WORD, "through_epoch": _number(2**32 - 1)}
 
 
+def read_market(value: Any) -> Market:
+    """A market as the messages name it. Raises `MessageError`."""
+    try:
+        market: Market = _MARKET.read(value)
+    except (WalletError, ValueError) as error:
+        raise MessageError(f"market: {error}") from None
+    return market
+
+
 class _Message:
     """A dataclass whose `FIELDS` say how it is written and read."""
 

@@ -11,6 +11,7 @@ from sqlalchemy import Row, Table, bindparam, delete, insert, select, update
 
 from node.ports.btfs import BtfsRecord
 from node.ports.engine import TorrentId
+from node.ports.storage import HostedContract
 from node.ports.store import (
     Account,
     ChainCursor,
@@ -251,4 +252,5 @@ COUNTERPARTIES = Kind(schema.counterparties, Counterparty)
 REPUTATION = Kind(schema.reputation, Snapshot)
 JOURNAL = Kind(schema.journal, Posting)
 INTENTS = Kind(schema.intents, StoredIntent)
+HOSTED = Kind(schema.hosted, HostedContract)
 META = Kind(schema.meta, Meta)

@@ -11,10 +11,11 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Boolean, Column, LargeBinary, MetaData, String, Table
 
 from node.ports.store import Account, Direction, Role
-from node.store.types import AddressBytes, Amount256, EnumText, HashList, OptionalAddress, PathBytes
+from node.storage.lifecycle import State
+from node.store.types import AddressBytes, Amount256, EnumText, HashList, OptionalAddress, PackedTerms, PathBytes, Words
 from wallet.intents import IntentState
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 """Every schema there has been, oldest first."""
 
 APPLICATION_ID = 0x62747431
@@ -225,6 +226,35 @@ intents = Table(
     Column("cancelled", BigInteger),
 )
 """`number`: the order in which they came."""
+
+hosted = Table(
+    "hosted",
+    metadata,
+    Column("id", LargeBinary, primary_key=True),
+    Column("rail", String, nullable=False),
+    Column("market", AddressBytes, nullable=False),
+    Column("contract", PackedTerms, nullable=False),
+    Column("renter_signature", LargeBinary, nullable=False),
+    Column("host_signature", LargeBinary, nullable=False),
+    Column("state", EnumText(State), nullable=False),
+    Column("peers", Words, nullable=False),
+    Column("renews", LargeBinary),
+    Column("whole", Boolean, nullable=False),
+    Column("damaged", String, nullable=False),
+    Column("epochs", BigInteger, nullable=False),
+    Column("audits", BigInteger, nullable=False),
+    Column("audited_at", BigInteger, nullable=False),
+    Column("cancel", BigInteger),
+    Column("cancel_signature", LargeBinary, nullable=False),
+    Column("note", String, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("voucher", BigInteger, nullable=False),
+    Column("voucher_signature", LargeBinary, nullable=False),
+    Column("voucher_at", BigInteger, nullable=False),
+    Column("paid", Amount256, nullable=False),
+    Column("bonds", Amount256, nullable=False),
+)
+"""Storage contracts that we host. `paid` is a bit for each of at most 256 epochs."""
 
 meta = Table(
     "meta",

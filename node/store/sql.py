@@ -13,6 +13,7 @@ from sqlalchemy import Connection, LargeBinary, Select, cast, func, or_, select
 
 from node.ports.btfs import BtfsPayout, BtfsRecord
 from node.ports.engine import TorrentId
+from node.ports.storage import Bond, HostedContract
 from node.ports.store import (
     CashReceipt,
     ChainCursor,
@@ -30,12 +31,13 @@ from node.ports.store import (
     Transfer,
 )
 from node.speed.reputation import Changes, Snapshot
-from node.store import operations, schema
+from node.store import hosting, operations, schema
 from node.store.database import READERS, Database
 from node.store.mapping import (
     BTFS_CHEQUES,
     COUNTERPARTIES,
     CURSORS,
+    HOSTED,
     INTENTS,
     ISSUED,
     JOURNAL,
@@ -53,6 +55,7 @@ from node.store.mapping import (
 from node.store.writer import MAX_BATCH, Writer
 from wallet.address import Address
 from wallet.outbox import CLOSED, Intent
+from wallet.storage_terms import Voucher
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -65,8 +68,10 @@ MAX_READS = 64
 
 
 class SqlStore:
-    """`Store`, `BtfsStore` and `ReputationStore` of `node.ports`, and `wallet.outbox.OutboxStore`. Made by
-    `open_store`."""
+    """`Store`, `BtfsStore`, `ReputationStore` and `StorageStore` of `node.ports`, and `wallet.outbox.OutboxStore`.
+
+    Made by `open_store`.
+    """
 
     def __init__(self, database: Database, *, max_batch: int = MAX_BATCH) -> None:
         self._database = database
@@ -247,6 +252,24 @@ class SqlStore:
         table = schema.payouts
         query = PAYOUTS.select_all.where(table.c.number > number)
         return await self._all(PAYOUTS, query.order_by(table.c.number).limit(limit))
+
+    # --- hosting (`node.ports.storage.StorageStore`) ------------------------------------------------------------------
+
+    async def hosted(self) -> Sequence[HostedContract]:
+        table = schema.hosted
+        return await self._all(HOSTED, HOSTED.select_all.order_by(table.c.created_at, table.c.id))
+
+    async def save_hosted(self, contract: HostedContract) -> None:
+        await self._writer.submit(lambda unit: hosting.save_hosted(unit, contract))
+
+    async def keep_voucher(self, voucher: Voucher, signature: bytes, at: int) -> None:
+        await self._writer.submit(lambda unit: hosting.keep_voucher(unit, voucher, signature, at))
+
+    async def book_paid(self, contract_id: bytes, paid: int, at: int) -> int:
+        return await self._writer.submit(lambda unit: hosting.book_paid(unit, contract_id, paid, at))
+
+    async def book_bond(self, bond: Bond) -> bool:
+        return await self._writer.submit(lambda unit: hosting.book_bond(unit, bond))
 
     # --- books -------------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from sqlalchemy.types import TypeDecorator
 
 from wallet.address import Address
 from wallet.amount import MAX_AMOUNT
+from wallet.storage_terms import StorageContract
 
 AMOUNT_BYTES = 32
 HASH_BYTES = 32
@@ -90,6 +91,36 @@ class HashList(TypeDecorator[tuple[bytes, ...]]):
         if value is None:
             return None
         return tuple(value[start : start + HASH_BYTES] for start in range(0, len(value), HASH_BYTES))
+
+
+class PackedTerms(TypeDecorator[StorageContract]):
+    """A storage contract as its packed words."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def process_bind_param(self, value: StorageContract | None, dialect: Dialect) -> bytes | None:
+        return None if value is None else value.pack()
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> StorageContract | None:
+        return None if value is None else StorageContract.unpack(value)
+
+
+class Words(TypeDecorator[tuple[str, ...]]):
+    """Texts without white space, such as addresses of peers, with a space between them."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[str, ...] | None, dialect: Dialect) -> str | None:
+        if value is None:
+            return None
+        if any(word.split() != [word] for word in value):
+            raise ValueError("a word has a letter, and no white space")
+        return " ".join(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> tuple[str, ...] | None:
+        return None if value is None else tuple(value.split())
 
 
 EnumT = TypeVar("EnumT", bound=StrEnum)

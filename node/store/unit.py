@@ -104,6 +104,7 @@ class Unit:
         self.reputation = Records(connection, mapping.REPUTATION)
         self.journal = Records(connection, mapping.JOURNAL)
         self.intents = Records(connection, mapping.INTENTS)
+        self.hosted = Records(connection, mapping.HOSTED)
         self.meta = Records(connection, mapping.META)
         self.moved_money = False
         """Set by operations whose loss must be noticed when an old backup is restored."""
@@ -136,6 +137,7 @@ class Unit:
             self.reputation,
             self.journal,
             self.intents,
+            self.hosted,
             self.meta,
         ):
             records.flush()

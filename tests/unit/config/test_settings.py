@@ -56,6 +56,7 @@ def test_the_sample_takes_what_was_chosen_at_init() -> None:
     assert found.model_dump(exclude_unset=True).keys() == {
         "node",
         "speed",
+        "storage",
         "rail",
         "wallet",
         "api",

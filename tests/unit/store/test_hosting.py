@@ -1,0 +1,80 @@
+"""The store's side of hosting: figures only grow, and income is booked once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from node.ports.storage import Bond, HostedContract
+from node.ports.store import Account, Line
+from node.storage.lifecycle import State
+from node.store import SqlStore, open_store
+from tests.unit.storage.samples import HOST, MARKET, NOW, contract
+from wallet.errors import StaleChequeError
+from wallet.storage_terms import Voucher
+
+RAIL = "eip155:1029"
+TERMS = replace(contract(), payee=HOST.address)
+
+
+def hosted(**changes: object) -> HostedContract:
+    found = HostedContract(
+        id=TERMS.digest(MARKET),
+        rail=RAIL,
+        market=MARKET.contract,
+        contract=TERMS,
+        renter_signature=b"r" * 65,
+        host_signature=b"h" * 65,
+        state=State.SIGNED,
+        peers=("127.0.0.1:6881", "[::1]:6881"),
+        epochs=TERMS.epochs,
+        created_at=NOW,
+    )
+    return replace(found, **changes)  # type: ignore[arg-type] # fields of the record, by name
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqlStore]:
+    store = await open_store(tmp_path / "node.db", None)
+    yield store
+    await store.close()
+
+
+async def test_a_contract_comes_back_as_it_was(store: SqlStore) -> None:
+    await store.save_hosted(hosted(renews=b"\x01" * 32, cancel=3, cancel_signature=b"c", damaged="gone"))
+    assert await store.hosted() == [hosted(renews=b"\x01" * 32, cancel=3, cancel_signature=b"c", damaged="gone")]
+
+
+async def test_a_later_save_takes_no_voucher_payment_or_bond_back(store: SqlStore) -> None:
+    await store.save_hosted(hosted())
+    await store.keep_voucher(Voucher(hosted().id, 4), b"v" * 65, NOW)
+    await store.book_paid(hosted().id, 0b101, NOW)
+    await store.book_bond(Bond("aa", hosted().id, 70, NOW))
+    await store.save_hosted(hosted(state=State.ACTIVE))
+    (found,) = await store.hosted()
+    assert (found.state, found.voucher, found.paid, found.bonds) == (State.ACTIVE, 4, 0b101, 70)
+    with pytest.raises(StaleChequeError):
+        await store.keep_voucher(Voucher(hosted().id, 4), b"w" * 65, NOW)
+    with pytest.raises(KeyError):
+        await store.keep_voucher(Voucher(b"\x09" * 32, 4), b"w" * 65, NOW)
+
+
+async def test_income_is_booked_once_whatever_is_told_twice(store: SqlStore) -> None:
+    await store.save_hosted(hosted())
+    assert await store.book_paid(hosted().id, 0b011, NOW) == 2 * TERMS.price_per_epoch
+    assert await store.book_paid(hosted().id, 0b011, NOW) == 0
+    assert await store.book_paid(hosted().id, 0b110, NOW) == TERMS.price_per_epoch
+    assert await store.book_bond(Bond("aa", hosted().id, 70, NOW))
+    assert not await store.book_bond(Bond("aa", hosted().id, 70, NOW))
+    balances = await store.balances()
+    assert balances[Line(RAIL, "", Account.MARKET)] == 3 * TERMS.price_per_epoch + 70
+    assert balances[Line(RAIL, "", Account.STORAGE_INCOME)] == -(3 * TERMS.price_per_epoch + 70)
+
+
+async def test_what_another_account_is_paid_is_not_our_income(store: SqlStore) -> None:
+    await store.save_hosted(hosted(contract=contract()))
+    await store.book_paid(hosted().id, 1, NOW)
+    assert await store.balances() == {}
