@@ -12,7 +12,7 @@ A body is a JSON object. Numbers that a float holds exactly (sizes, times, indic
 nonces of contracts are decimal strings; short bytes are 0x and hex digits, long ones base64. Unknown keys are ignored,
 so that later versions can add some; a known key must be there and have its type and range, or the message is refused.
 Reading checks form and bounds only: who signed, and whether to agree, is for `terms`, `audit` and
-`wallet.storage_terms`.
+`wallet.storage_terms`. Calls are POSTs to `path(call)`; each may be repeated and then has the same effect once.
 """
 
 from __future__ import annotations
@@ -40,6 +40,12 @@ MAX_PEER = 80
 CONTRACT_BYTES = 384
 
 Body = dict[str, Any]
+
+
+def path(call: str) -> str:
+    """Where a call of the table above goes."""
+    return f"/storage/v1/{call}"
+
 
 _HEX = re.compile(r"0x(?:[0-9a-f]{2})*\Z")
 _DECIMAL = re.compile(r"(?:0|[1-9][0-9]{0,77})\Z")
@@ -104,10 +110,11 @@ def _list(item: Field, most: int, least: int = 0) -> Field:
     return Field(lambda values: [item.write(each) for each in values], read)
 
 
-def _optional(item: Field) -> Field:
+def _optional(item: Field, missing: Any = None) -> Field:
+    """One that earlier versions did not send; where it is not there, it reads as `missing`."""
     return Field(
         lambda value: None if value is None else item.write(value),
-        lambda value: None if value is None else item.read(value),
+        lambda value: missing if value is None else item.read(value),
     )
 
 
@@ -196,12 +203,18 @@ class _Message:
 
 @dataclass(frozen=True, slots=True)
 class Quote(_Message):
-    """A host's price table for one market, with its signature."""
+    """A host's price table for one market, with its signature. `peers`: "IP:port" of the host's engine."""
 
-    FIELDS: ClassVar = {"market": _MARKET, "table": _TABLE, "signature": _SIGNATURE}
+    FIELDS: ClassVar = {
+        "market": _MARKET,
+        "table": _TABLE,
+        "signature": _SIGNATURE,
+        "peers": _optional(_list(Field(str, _read_peer), MAX_PEERS), ()),
+    }
     market: Market
     table: PriceTable
     signature: bytes
+    peers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

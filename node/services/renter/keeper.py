@@ -1,0 +1,297 @@
+"""The renter as its user meets it: store, list, restore, verify, renew, forget; and the loop that keeps it all going.
+
+Each object has a lock: what the user asks for and what the loop does never change its records at the same time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from node.ports.clock import Clock
+from node.ports.peerapi import PeerApi
+from node.ports.renting import (
+    Discovery,
+    MarketPort,
+    Rental,
+    RenterStore,
+    ShardCarrier,
+    Stage,
+    StoredObject,
+)
+from node.services.renter.auditing import Auditing, Examined
+from node.services.renter.contracts import Contracts
+from node.services.renter.decisions import delivered, latest
+from node.services.renter.disputes import Disputes
+from node.services.renter.errors import RequestError, UnknownObjectError
+from node.services.renter.hosts import Hosts
+from node.services.renter.placing import Placing
+from node.services.renter.policy import Policy
+from node.services.renter.repairing import Repairing
+from node.services.renter.restoring import Restoring
+from node.services.renter.staging import Staging
+from node.services.renter.tending import Tending
+from node.services.renter.watch import Watch
+from node.storage.erasure import MAX_SHARDS
+from node.storage.manifest import Manifest, Placed, Shard, export, read
+from node.storage.sealing import KEY_BYTES
+from node.storage.terms import DAY
+from wallet.address import Address
+from wallet.amount import MAX_AMOUNT
+from wallet.keys import PrivateKey
+from wallet.storage_terms import MAX_TERM, NOBODY
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreRequest:
+    """What the user wants stored. `max_price`: units per GiB and day, None for any; `rail` "": the only one."""
+
+    path: Path
+    k: int = 10
+    n: int = 30
+    days: int = 30
+    max_price: int | None = None
+    public: bool = False
+    renew: bool = True
+    auditor: Address = NOBODY
+    rail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """An object as it stands. `good`: shards whose host showed them and has not been silent since; `until`: Unix second
+    when the first of the covering contracts ends, 0 for none; `locked`: token units in running contracts; `paid`: of
+    vouchers."""
+
+    stored: StoredObject
+    manifest: Manifest | None
+    rentals: Sequence[Rental]
+    good: int
+    until: int
+    locked: int
+    paid: int
+
+
+class Renter:
+    """One per node. `markets`: by rail; `wrapping`: `node.storage.sealing.wrapping_key` of the wallet's secret;
+    `nonce`: random bytes of a length; `uniform(a, b)`: a random number from a to b."""
+
+    def __init__(
+        self,
+        *,
+        base: Path,
+        markets: Mapping[str, MarketPort],
+        discovery: Discovery,
+        api: PeerApi,
+        carrier: ShardCarrier,
+        store: RenterStore,
+        key: PrivateKey,
+        wrapping: bytes,
+        clock: Clock,
+        policy: Policy,
+        nonce: Callable[[int], bytes],
+        uniform: Callable[[int, int], int],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._policy = policy
+        self._wrapping = wrapping
+        self._nonce = nonce
+        self._staging = Staging(base / "staging")
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._tending: dict[str, Tending] = {}
+        self._watch: dict[str, Watch] = {}
+        self._disputes: dict[str, Disputes] = {}
+        self._markets = markets
+        hosts: dict[str, Hosts] = {}
+        for rail, market in markets.items():
+            hosts[rail] = Hosts(api, market.market)
+            auditing = Auditing(hosts[rail], key, clock, policy, nonce=nonce)
+            contracts = Contracts(
+                hosts=hosts[rail], market=market, store=store, carrier=carrier, auditing=auditing, key=key, clock=clock,
+                policy=policy,
+            )  # fmt: skip
+            placing = Placing(
+                discovery=discovery, hosts=hosts[rail], market=market, store=store, key=key, clock=clock, policy=policy,
+                nonce=nonce,
+            )  # fmt: skip
+            self._tending[rail] = Tending(
+                store=store, staging=self._staging, carrier=carrier, contracts=contracts, placing=placing,
+                repairing=Repairing(carrier, policy), clock=clock, policy=policy, wrapping=wrapping, nonce=nonce,
+            )  # fmt: skip
+            self._disputes[rail] = Disputes(market, store, policy, uniform=uniform)
+            self._watch[rail] = Watch(
+                auditing=auditing, hosts=hosts[rail], store=store, key=key, clock=clock, policy=policy, uniform=uniform,
+                follow=contracts.follow, disputed=self._disputes[rail].hear,
+            )  # fmt: skip
+        self._restoring = Restoring(
+            base=base / "restoring", carrier=carrier, hosts=hosts, discovery=discovery, clock=clock, policy=policy,
+            wrapping=wrapping,
+        )  # fmt: skip
+
+    # --- the loop ----------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Clean up what a crash has left: folders that belong to no object."""
+        for stray in self._staging.strays(stored.id for stored in await self._store.objects()):
+            self._staging.remove(stray)
+
+    async def close(self) -> None:
+        for tending in self._tending.values():
+            await tending.close()
+
+    async def tick(self) -> None:
+        """One round over all objects; a fault of one does not hold up the others."""
+        objects = await self._store.objects()
+        results = await asyncio.gather(*(self._round(stored.id) for stored in objects), return_exceptions=True)
+        for stored, result in zip(objects, results, strict=True):
+            if isinstance(result, Exception):
+                log.error("object %s: %s", stored.id, result, exc_info=result)
+
+    async def settle(self) -> None:
+        """Wait for the packing and repairs that are under way."""
+        for tending in self._tending.values():
+            await tending.settle()
+
+    async def _round(self, object_id: str) -> None:
+        async with self._locks[object_id]:
+            stored = await self._find(object_id)
+            if stored.rail not in self._tending:
+                return
+            await self._tending[stored.rail].step(stored)
+            if stored.stage is not Stage.FORGOTTEN:
+                rentals = await self._store.rentals(object_id)
+                for rental in rentals:
+                    await self._disputes[stored.rail].end(rental)
+                await self._watch[stored.rail].tick(await self._store.rentals(object_id))
+
+    # --- what the user asks for --------------------------------------------------------------------------------------
+
+    async def store(self, request: StoreRequest) -> StoredObject:
+        """Take a path in; packing and placing follow by themselves. Raises `RequestError`."""
+        rail = request.rail or next(iter(self._markets), "")
+        if rail not in self._markets or (not request.rail and len(self._markets) > 1):
+            known = ", ".join(sorted(self._markets)) or "none"
+            raise RequestError(f"no storage market on rail '{rail}': those with one: {known}")
+        if not 1 <= request.k < request.n <= MAX_SHARDS:
+            raise RequestError(f"copies {request.k}/{request.n}: wanted 1 ≤ k < n ≤ {MAX_SHARDS}, such as 10/30")
+        if not 1 <= request.days <= MAX_TERM // DAY:
+            raise RequestError(f"{request.days} days: wanted 1 to {MAX_TERM // DAY}")
+        if not request.path.exists():
+            raise RequestError(f"{request.path} does not exist")
+        stored = StoredObject(
+            id=self._nonce(8).hex(),
+            rail=rail,
+            stage=Stage.PACKING,
+            path=request.path,
+            k=request.k,
+            n=request.n,
+            public=request.public,
+            seconds=request.days * DAY,
+            max_price=MAX_AMOUNT if request.max_price is None else request.max_price,
+            created=self._clock.wall(),
+            auditor=request.auditor,
+            renew=request.renew,
+        )
+        await self._store.save_object(stored)
+        return stored
+
+    async def stored(self) -> Sequence[Overview]:
+        """All objects, the oldest first."""
+        return [await self._overview(stored) for stored in await self._store.objects()]
+
+    async def overview(self, name: str) -> Overview:
+        """One object, by its id or the beginning of it. Raises `UnknownObjectError`."""
+        return await self._overview(await self._find(name))
+
+    async def manifest(self, name: str) -> bytes:
+        """The file from which, with the wallet's seed, the object can be restored anywhere.
+
+        Raises `RequestError` while it is being packed.
+        """
+        return export(await self._manifest(await self._find(name)), self._nonce(KEY_BYTES), self._wrapping)
+
+    async def restore(self, name: str, out: Path, progress: Callable[[int], None] = lambda _: None) -> None:
+        """Bring an object back to `out`, which must not exist. Raises what `Restoring.restore` raises."""
+        stored = await self._find(name)
+        rentals = await self._store.rentals(stored.id)
+        await self._restoring.restore(await self._manifest(stored), out, rentals=rentals, progress=progress)
+
+    async def restore_manifest(self, data: bytes, out: Path, progress: Callable[[int], None] = lambda _: None) -> None:
+        """The same from an exported manifest; nothing of this node's records is needed. Raises `ManifestError`."""
+        await self._restoring.restore(read(data, self._wrapping), out, progress=progress)
+
+    async def verify(self, name: str) -> Sequence[tuple[Rental, Examined]]:
+        """Audit every host of an object now. Raises `UnknownObjectError`."""
+        stored = await self._find(name)
+        async with self._locks[stored.id]:
+            rentals = [rental for rental in await self._store.rentals(stored.id) if delivered(rental)]
+            watch = self._watch[stored.rail]
+            return list(zip(rentals, await asyncio.gather(*map(watch.audit, rentals)), strict=True))
+
+    async def renew(self, name: str, *, days: int | None = None, on: bool = True) -> StoredObject:
+        """Renew by itself from now on, or (`on` False) let the contracts run out; `days`: of the new terms."""
+        stored = await self._find(name)
+        if days is not None and not 1 <= days <= MAX_TERM // DAY:
+            raise RequestError(f"{days} days: wanted 1 to {MAX_TERM // DAY}")
+        async with self._locks[stored.id]:
+            stored = await self._find(stored.id)
+            seconds = stored.seconds if days is None else days * DAY
+            changed = replace(stored, renew=on, seconds=seconds)
+            await self._store.save_object(changed)
+            return changed
+
+    async def forget(self, name: str) -> StoredObject:
+        """End the contracts as soon as their hosts agree, then remove the object."""
+        stored = await self._find(name)
+        async with self._locks[stored.id]:
+            forgotten = replace(await self._find(stored.id), stage=Stage.FORGOTTEN, renew=False, note="")
+            await self._store.save_object(forgotten)
+            return forgotten
+
+    # --- helpers -----------------------------------------------------------------------------------------------------
+
+    async def _find(self, name: str) -> StoredObject:
+        found = [stored for stored in await self._store.objects() if name and stored.id.startswith(name.lower())]
+        if len(found) != 1:
+            problem = "several objects match" if found else "no stored object matches"
+            raise UnknownObjectError(f"{problem} '{name[:60]}'")
+        return found[0]
+
+    async def _manifest(self, stored: StoredObject) -> Manifest:
+        """With the contracts under which its shards are kept."""
+        if not stored.manifest:
+            raise RequestError(f"{stored.path.name} is still being packed")
+        bare, market = Manifest.decode(stored.manifest), self._markets[stored.rail].market
+        shards = [list[Placed]() for _ in bare.shards]
+        covering = latest(await self._store.rentals(stored.id), self._policy)
+        for number, rental in covering.items():
+            shards[number].append(Placed(market.chain_id, market.contract, rental.terms))
+        return replace(
+            bare,
+            shards=tuple(Shard(shard.root, tuple(placed)) for shard, placed in zip(bare.shards, shards, strict=True)),
+        )
+
+    async def _overview(self, stored: StoredObject) -> Overview:
+        rentals = await self._store.rentals(stored.id)
+        covering = latest(rentals, self._policy).values()
+        good = [rental for rental in covering if delivered(rental) and not rental.missed]
+        return Overview(
+            stored,
+            Manifest.decode(stored.manifest) if stored.manifest else None,
+            rentals,
+            good=len({rental.shard for rental in good}),
+            until=min((rental.terms.end for rental in good), default=0),
+            locked=sum(
+                rental.terms.escrow - rental.vouched * rental.terms.price_per_epoch
+                for rental in rentals
+                if delivered(rental)
+            ),
+            paid=sum(rental.vouched * rental.terms.price_per_epoch for rental in rentals),
+        )
