@@ -35,6 +35,7 @@ from node.services.renter.repairing import Repairing
 from node.services.renter.restoring import Restoring
 from node.services.renter.staging import Staging
 from node.services.renter.tending import Tending
+from node.services.renter.together import together
 from node.services.renter.watch import Watch
 from node.storage.erasure import MAX_SHARDS
 from node.storage.manifest import Manifest, Placed, Shard, export, read
@@ -233,7 +234,7 @@ class Renter:
         async with self._locks[stored.id]:
             rentals = [rental for rental in await self._store.rentals(stored.id) if delivered(rental)]
             watch = self._watch[stored.rail]
-            return list(zip(rentals, await asyncio.gather(*map(watch.audit, rentals)), strict=True))
+            return list(zip(rentals, await together(map(watch.audit, rentals)), strict=True))
 
     async def renew(self, name: str, *, days: int | None = None, on: bool = True) -> StoredObject:
         """Renew by itself from now on, or (`on` False) let the contracts run out; `days`: of the new terms."""

@@ -19,6 +19,7 @@ from node.services.renter.decisions import given_up
 from node.services.renter.errors import HostError
 from node.services.renter.hosts import Hosts, candidate
 from node.services.renter.policy import Policy
+from node.services.renter.together import together
 from node.storage.errors import TermsError
 from node.storage.lifecycle import State
 from node.storage.manifest import Manifest
@@ -96,7 +97,7 @@ class Placing:
                 log.info("host %s: %s", host.peer.url, error)
                 continue
             offers.append(self._rental(stored, shard, host, quote, terms))
-        await asyncio.gather(*map(self._store.save_rental, offers))
+        await together(map(self._store.save_rental, offers))
         note = "" if not placement.missing else _missing(placement.missing, len(found), placement.refused)
         return Placed(tuple(offers), note)
 

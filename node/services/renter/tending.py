@@ -24,6 +24,7 @@ from node.services.renter.placing import UNOPENED, Placing
 from node.services.renter.policy import Policy
 from node.services.renter.repairing import Repairing
 from node.services.renter.staging import Staging
+from node.services.renter.together import together
 from node.storage.lifecycle import ENDS
 from node.storage.manifest import Manifest
 from node.storage.sealing import KEY_BYTES
@@ -164,7 +165,7 @@ class Tending:
             except MarketError as error:
                 await self._note(stored.id, f"no money in the market: {error}")
                 return list(rentals)
-        return list(await asyncio.gather(*(self._contracts.advance(rental, folder) for rental in rentals)))
+        return await together(self._contracts.advance(rental, folder) for rental in rentals)
 
     async def _offer(
         self, stored: StoredObject, manifest: Manifest, shards: set[int], rentals: Sequence[Rental]
@@ -190,10 +191,13 @@ class Tending:
     ) -> set[int]:
         """Let go of staged shards that hosts have; returns which."""
         done = to_free(rentals, staged, self._policy)
-        for number in done:
-            await self._carrier.stop(manifest.shards[number].root)
-        self._staging.free(stored.id, [manifest.shards[number].root for number in done])
-        return done
+        # Shards may be equal (of one data shard, or of zeros in a public object): then they are one file.
+        roots = {manifest.shards[number].root for number in done}
+        roots -= {manifest.shards[number].root for number in staged - done}
+        for root in roots:
+            await self._carrier.stop(root)
+        self._staging.free(stored.id, roots)
+        return {number for number in done if manifest.shards[number].root in roots}
 
     def _repair(self, stored: StoredObject, manifest: Manifest, rentals: Sequence[Rental], staged: set[int]) -> None:
         plan = self._repairing.plan(manifest, rentals, staged, self._clock.wall())

@@ -14,7 +14,6 @@ The voucher is durable together with the audit's result before it is sent, and s
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from node.ports.renting import MarketError, Rental, RenterStore
 from node.services.renter.auditing import Auditing, Examined
 from node.services.renter.hosts import Hosts
 from node.services.renter.policy import Policy
+from node.services.renter.together import together
 from node.storage.audit import ANSWER_SECONDS, Verdict
 from node.storage.lifecycle import State
 from wallet.keys import PrivateKey
@@ -105,7 +105,7 @@ class Watch:
     async def tick(self, rentals: Iterable[Rental]) -> None:
         """Do what is due now."""
         rentals = list(rentals)
-        await asyncio.gather(*map(self._one, rentals))
+        await together(map(self._one, rentals))
         known = {rental.id for rental in rentals}
         for gone in self._plans.keys() - known:
             del self._plans[gone]
