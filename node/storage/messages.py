@@ -2,7 +2,7 @@
 
 | call        | body                | answer      | from → to                        |
 |-------------|---------------------|-------------|----------------------------------|
-| `terms`     | none                | `Quote`     | renter → host                    |
+| `terms`     | `TermsCall`         | `Quote`     | renter → host                    |
 | `propose`   | `Proposal`          | `Consent`   | renter → host                    |
 | `challenge` | `ChallengeCall`     | `AnswerBody`| renter or auditor → host         |
 | `voucher`   | `VoucherCall`       | none        | renter or auditor → host         |
@@ -199,6 +199,14 @@ class _Message:
         except (MessageError, EvidenceError, WalletError, ValueError) as error:
             raise MessageError(f"{cls.__name__}: {error}") from error
         return message
+
+
+@dataclass(frozen=True, slots=True)
+class TermsCall(_Message):
+    """Asks for the prices on one market: a host may be on several."""
+
+    FIELDS: ClassVar = {"market": _MARKET}
+    market: Market
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,17 @@ from node.ports.renting import FoundHost, Rental
 from node.services.renter.errors import HostError
 from node.storage.audit import ANSWER_SECONDS, Challenge
 from node.storage.errors import MessageError, TermsError
-from node.storage.messages import AnswerBody, Body, CancelCall, ChallengeCall, Consent, Proposal, Quote, VoucherCall
+from node.storage.messages import (
+    AnswerBody,
+    Body,
+    CancelCall,
+    ChallengeCall,
+    Consent,
+    Proposal,
+    Quote,
+    TermsCall,
+    VoucherCall,
+)
 from node.storage.messages import path as path_of
 from node.storage.placement import Candidate
 from wallet.errors import WalletError
@@ -36,7 +46,7 @@ class Hosts:
 
     async def quote(self, peer: Peer, now: int) -> Quote:
         """The host's price table, in force at Unix second `now`."""
-        quote = await self._ask(peer, "terms", {}, Quote)
+        quote = await self._ask(peer, "terms", TermsCall(self.market).body(), Quote)
         if quote.market != self.market:
             raise HostError(f"{peer.url} rents on another market")
         if quote.table.host != peer.address:

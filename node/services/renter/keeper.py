@@ -196,7 +196,8 @@ class Renter:
             public=request.public,
             seconds=request.days * DAY,
             max_price=MAX_AMOUNT if request.max_price is None else request.max_price,
-            created=self._clock.wall(),
+            created=(now := self._clock.wall()),
+            until=now + request.days * DAY,
             auditor=request.auditor,
             renew=request.renew,
         )
@@ -237,14 +238,15 @@ class Renter:
             return list(zip(rentals, await together(map(watch.audit, rentals)), strict=True))
 
     async def renew(self, name: str, *, days: int | None = None, on: bool = True) -> StoredObject:
-        """Renew by itself from now on, or (`on` False) let the contracts run out; `days`: of the new terms."""
+        """Keep an object for ever, or (`on` False) until its term is over; `days`: a new term, from now."""
         stored = await self._find(name)
         if days is not None and not 1 <= days <= MAX_TERM // DAY:
             raise RequestError(f"{days} days: wanted 1 to {MAX_TERM // DAY}")
         async with self._locks[stored.id]:
             stored = await self._find(stored.id)
             seconds = stored.seconds if days is None else days * DAY
-            changed = replace(stored, renew=on, seconds=seconds)
+            until = stored.until if days is None else self._clock.wall() + seconds
+            changed = replace(stored, renew=on, seconds=seconds, until=until)
             await self._store.save_object(changed)
             return changed
 

@@ -82,7 +82,7 @@ class Placing:
             id=manifest.id,
             shards=len(shards),
             length=manifest.shard_length,
-            seconds=stored.seconds,
+            seconds=_term(stored, now),
             max_price=stored.max_price,
             owners=frozenset(rental.terms.payee for rental in rentals),
             networks=frozenset(rental.network for rental in rentals),
@@ -106,13 +106,13 @@ class Placing:
 
         Raises `HostError` where its price or terms are not the user's any more, and `PeerApiError`s.
         """
-        quote = await self._hosts.quote(rental.peer, self._clock.wall())
+        quote = await self._hosts.quote(rental.peer, now := self._clock.wall())
         epochs = epochs_for(stored.seconds, quote.table.epoch_length)
         if quote.table.storage_price > stored.max_price:
             raise HostError(f"{rental.url} now asks {quote.table.storage_price} per GiB and day: too dear")
         if not quote.table.min_epochs <= epochs <= quote.table.max_epochs:
             raise HostError(f"{rental.url} does not rent for so long any more")
-        terms = self._terms(stored, manifest, rental.shard, quote, rental.terms.end, follows=True)
+        terms = self._terms(stored, manifest, rental.shard, quote, now, follows=rental)
         host = FoundHost(rental.peer, rental.network, 0)
         renewal = self._rental(stored, rental.shard, host, quote, terms, renews=rental.id)
         await self._store.save_rental(renewal)
@@ -132,15 +132,22 @@ class Placing:
                 await self._market.deposit(sha256(b"".join(parts)).hexdigest(), short)
 
     def _terms(
-        self, stored: StoredObject, manifest: Manifest, shard: int, quote: Quote, start: int, *, follows: bool = False
+        self,
+        stored: StoredObject,
+        manifest: Manifest,
+        shard: int,
+        quote: Quote,
+        now: int,
+        *,
+        follows: Rental | None = None,
     ) -> StorageContract:
         length = manifest.shard_length
         wish = Wish(
             root=manifest.shards[shard].root,
             length=length,
             renter=self._key.address,
-            start=start if follows else start + self._policy.start_after(length),
-            epochs=epochs_for(stored.seconds, quote.table.epoch_length),
+            start=follows.terms.end if follows else now + self._policy.start_after(length),
+            epochs=epochs_for(_term(stored, now), quote.table.epoch_length),
             nonce=int.from_bytes(self._nonce(16), "big"),
             auditor=stored.auditor,
         )
@@ -173,6 +180,11 @@ class Placing:
             renter_signature=sign(market, terms, self._key),
             renews=renews,
         )
+
+
+def _term(stored: StoredObject, now: int) -> int:
+    """Seconds for which a contract made now should run."""
+    return stored.seconds if stored.renew else max(1, stored.until - now)
 
 
 def _missing(missing: int, found: int, refused: Mapping[Address, str]) -> str:

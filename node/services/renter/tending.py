@@ -32,6 +32,8 @@ from wallet.address import Address
 
 log = logging.getLogger(__name__)
 
+OVER = "its term is over, hosts may delete it: `bttnode forget` takes it off the list"
+
 
 @dataclass(slots=True)
 class _Work:
@@ -144,6 +146,9 @@ class Tending:
             staged -= await self._free(stored, manifest, rentals, staged)
         if stored.stage is Stage.PLACING and not staged:
             await self._store.save_object(replace(stored, stage=Stage.KEPT, note=""))
+            return
+        if not stored.renew and self._clock.wall() >= stored.until:
+            await self._note(stored.id, OVER)
             return
         note = stored.note
         if missing := to_place(rentals, staged, self._policy):

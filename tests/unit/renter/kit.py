@@ -70,8 +70,8 @@ class Points:
             self.dead = True
             raise Crash
         yield
-        if self.dead or here:
-            self.dead = True
+        self.dead = self.dead or here
+        if self.dead:
             raise Crash
 
     def restart(self) -> None:
@@ -166,9 +166,7 @@ class FakeMarket:
     @property
     def locked(self) -> int:
         return sum(
-            entry.terms.escrow - entry.moved
-            for entry in self.entries.values()
-            if entry.status is MarketStatus.ACTIVE
+            entry.terms.escrow - entry.moved for entry in self.entries.values() if entry.status is MarketStatus.ACTIVE
         )
 
     @property
