@@ -70,7 +70,12 @@ class Points:
             self.dead = True
             raise Crash
         yield
-        self.dead = self.dead or here
+        if here:
+            self.dead = True
+        self.check()
+
+    def check(self) -> None:
+        """Raises where the process is gone: another task may have met its end meanwhile."""
         if self.dead:
             raise Crash
 
