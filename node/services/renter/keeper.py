@@ -32,6 +32,7 @@ from node.services.renter.hosts import Hosts
 from node.services.renter.placing import Placing
 from node.services.renter.policy import Policy
 from node.services.renter.repairing import Repairing
+from node.services.renter.restores import Restores
 from node.services.renter.restoring import Restoring
 from node.services.renter.staging import Staging
 from node.services.renter.tending import Tending
@@ -47,6 +48,9 @@ from wallet.keys import PrivateKey
 from wallet.storage_terms import MAX_TERM, NOBODY
 
 log = logging.getLogger(__name__)
+
+TICK = 5.0
+"""Seconds between two rounds; each does only what is due."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +135,7 @@ class Renter:
                 auditing=auditing, hosts=hosts[rail], store=store, key=key, clock=clock, policy=policy, uniform=uniform,
                 follow=contracts.follow, disputed=self._disputes[rail].hear,
             )  # fmt: skip
+        self.restores = Restores()
         self._restoring = Restoring(
             base=base / "restoring", carrier=carrier, hosts=hosts, discovery=discovery, clock=clock, policy=policy,
             wrapping=wrapping,
@@ -143,7 +148,14 @@ class Renter:
         for stray in self._staging.strays(stored.id for stored in await self._store.objects()):
             self._staging.remove(stray)
 
+    async def run(self, *, every: float = TICK) -> None:
+        """Rounds until cancelled."""
+        while True:
+            await self.tick()
+            await asyncio.sleep(every)
+
     async def close(self) -> None:
+        await self.restores.close()
         for tending in self._tending.values():
             await tending.close()
 
