@@ -25,6 +25,10 @@ from wallet.storage_terms import NOBODY, Market, StorageContract
 # --- records --------------------------------------------------------------------------------------------------------
 
 
+FOR_OTHERS = ""
+"""The object of contracts that we only audit."""
+
+
 class Stage(StrEnum):
     """Where an object is."""
 

@@ -37,6 +37,7 @@ MAX_NUMBER = 2**53 - 1
 """What every JSON reader keeps exactly."""
 MAX_PEERS = 8
 MAX_PEER = 80
+MAX_URL = 256
 CONTRACT_BYTES = 384
 
 Body = dict[str, Any]
@@ -49,6 +50,7 @@ def path(call: str) -> str:
 
 _HEX = re.compile(r"0x(?:[0-9a-f]{2})*\Z")
 _DECIMAL = re.compile(r"(?:0|[1-9][0-9]{0,77})\Z")
+_URL = re.compile(r"https?://[!-~]+\Z")
 _PEER = re.compile(r"(?:[0-9.]{7,15}|\[[0-9a-f:.]{2,45}\]):[1-9][0-9]{0,4}\Z")
 
 
@@ -98,6 +100,12 @@ def _read_decimal(value: Any) -> int:
 def _read_peer(value: Any) -> str:
     if not isinstance(value, str) or len(value) > MAX_PEER or not _PEER.match(value):
         raise ValueError("wanted an IP address and port, such as 192.0.2.1:6881")
+    return value
+
+
+def _read_url(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > MAX_URL or not _URL.match(value):
+        raise ValueError(f"wanted an HTTP URL of at most {MAX_URL} characters")
     return value
 
 
@@ -253,6 +261,24 @@ class Consent(_Message):
 
     FIELDS: ClassVar = {"signature": _SIGNATURE}
     signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Appointment(_Message):
+    """A contract for its auditor, with both signatures; `url`: the host's API. It travels as a file, too."""
+
+    FIELDS: ClassVar = {
+        "market": _MARKET,
+        "contract": _TERMS,
+        "renter_signature": _SIGNATURE,
+        "host_signature": _SIGNATURE,
+        "url": Field(str, _read_url),
+    }
+    market: Market
+    contract: StorageContract
+    renter_signature: bytes
+    host_signature: bytes
+    url: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 from node.ports.clock import Clock
 from node.ports.peerapi import PeerApi
 from node.ports.renting import (
+    FOR_OTHERS,
     Discovery,
     MarketPort,
     Rental,
@@ -39,13 +40,16 @@ from node.services.renter.tending import Tending
 from node.services.renter.together import together
 from node.services.renter.watch import Watch
 from node.storage.erasure import MAX_SHARDS
+from node.storage.lifecycle import State
 from node.storage.manifest import Manifest, Placed, Shard, export, read
+from node.storage.messages import Appointment
 from node.storage.sealing import KEY_BYTES
 from node.storage.terms import DAY
 from wallet.address import Address
 from wallet.amount import MAX_AMOUNT
+from wallet.errors import WalletError
 from wallet.keys import PrivateKey
-from wallet.storage_terms import MAX_TERM, NOBODY
+from wallet.storage_terms import MAX_TERM, NOBODY, verify
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +108,7 @@ class Renter:
         uniform: Callable[[int, int], int],
     ) -> None:
         self._store = store
+        self._key = key
         self._clock = clock
         self._policy = policy
         self._wrapping = wrapping
@@ -162,10 +167,11 @@ class Renter:
     async def tick(self) -> None:
         """One round over all objects; a fault of one does not hold up the others."""
         objects = await self._store.objects()
-        results = await asyncio.gather(*(self._round(stored.id) for stored in objects), return_exceptions=True)
-        for stored, result in zip(objects, results, strict=True):
+        jobs = [*(self._round(stored.id) for stored in objects), self._audit_for_others()]
+        results = await asyncio.gather(*jobs, return_exceptions=True)
+        for name, result in zip([*(stored.id for stored in objects), "audits for others"], results, strict=True):
             if isinstance(result, Exception):
-                log.error("object %s: %s", stored.id, result, exc_info=result)
+                log.error("%s: %s", name, result, exc_info=result)
 
     async def settle(self) -> None:
         """Wait for the packing and repairs that are under way."""
@@ -178,11 +184,14 @@ class Renter:
             if stored.rail not in self._tending:
                 return
             await self._tending[stored.rail].step(stored)
-            if stored.stage is not Stage.FORGOTTEN:
-                rentals = await self._store.rentals(object_id)
-                for rental in rentals:
-                    await self._disputes[stored.rail].end(rental)
-                await self._watch[stored.rail].tick(await self._store.rentals(object_id))
+            for rental in await self._store.rentals(object_id):
+                await self._disputes[stored.rail].end(rental)
+            await self._watch[stored.rail].tick(await self._store.rentals(object_id))
+
+    async def _audit_for_others(self) -> None:
+        given = await self._store.rentals(FOR_OTHERS)
+        for rail, watch in self._watch.items():
+            await watch.tick(rental for rental in given if rental.rail == rail)
 
     # --- what the user asks for --------------------------------------------------------------------------------------
 
@@ -269,6 +278,60 @@ class Renter:
             forgotten = replace(await self._find(stored.id), stage=Stage.FORGOTTEN, renew=False, note="")
             await self._store.save_object(forgotten)
             return forgotten
+
+    # --- auditors ----------------------------------------------------------------------------------------------------
+
+    async def appointments(self, name: str) -> Sequence[Appointment]:
+        """What the auditor of an object has to know: give it to that node (`audit`)."""
+        stored = await self._find(name)
+        return [
+            Appointment(
+                self._markets[stored.rail].market,
+                rental.terms,
+                rental.renter_signature,
+                rental.host_signature,
+                rental.url,
+            )
+            for rental in latest(await self._store.rentals(stored.id), self._policy).values()
+            if delivered(rental) and rental.terms.auditor != NOBODY
+        ]
+
+    async def audit(self, appointment: Appointment) -> Rental:
+        """Audit a contract for its renter from now on, and vouch for what passes, as its auditor.
+
+        Raises `RequestError` unless both parties signed a contract that names this node.
+        """
+        terms, market = appointment.contract, appointment.market
+        rail = next((rail for rail, known in self._markets.items() if known.market == market), None)
+        if rail is None:
+            raise RequestError(f"no rail of this node has the market {market.contract} on chain {market.chain_id}")
+        if terms.auditor != self._key.address:
+            raise RequestError(f"the contract's auditor is {terms.auditor}, not this node")
+        try:
+            verify(market, terms, appointment.renter_signature, terms.renter)
+            verify(market, terms, appointment.host_signature, terms.host)
+        except WalletError as error:
+            raise RequestError(str(error)) from error
+        contract_id = terms.digest(market)
+        for known in await self._store.rentals(FOR_OTHERS):
+            if known.id == contract_id:
+                return known
+        rental = Rental(
+            id=contract_id,
+            object=FOR_OTHERS,
+            shard=0,
+            rail=rail,
+            terms=terms,
+            state=State.ACTIVE,
+            url=appointment.url,
+            network="",
+            peers=(),
+            download_price=0,
+            renter_signature=appointment.renter_signature,
+            host_signature=appointment.host_signature,
+        )
+        await self._store.save_rental(rental)
+        return rental
 
     # --- helpers -----------------------------------------------------------------------------------------------------
 

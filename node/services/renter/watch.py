@@ -104,11 +104,7 @@ class Watch:
 
     async def tick(self, rentals: Iterable[Rental]) -> None:
         """Do what is due now."""
-        rentals = list(rentals)
         await together(map(self._one, rentals))
-        known = {rental.id for rental in rentals}
-        for gone in self._plans.keys() - known:
-            del self._plans[gone]
 
     async def audit(self, rental: Rental) -> Examined:
         """Audit now, whatever the plan: the user asked. It counts as this epoch's."""
@@ -136,7 +132,9 @@ class Watch:
         plan = self._plans.get(rental.id)
         if plan is None or plan.epoch != epoch:
             plan = plan_first(rental, now, self._uniform)
-            if plan is not None:
+            if plan is None:
+                self._plans.pop(rental.id, None)
+            else:
                 self._plans[rental.id] = plan
         if plan is not None and plan.at <= now and plan.epoch == epoch and rental.passed <= epoch:
             try:

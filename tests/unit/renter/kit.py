@@ -445,7 +445,9 @@ class World:
     async def hosts_of(self) -> Sequence[FoundHost]:
         return [FoundHost(host.peer, f"4:c633{host.number:02x}", NEUTRAL) for host in self.hosts]
 
-    def new_renter(self, base: Path | None = None) -> Renter:
+    def new_renter(
+        self, base: Path | None = None, *, key: PrivateKey = RENTER, store: MemoryRenterStore | None = None
+    ) -> Renter:
         world = self
 
         class Announced:
@@ -458,8 +460,8 @@ class World:
             discovery=Announced(),
             api=self.api,
             carrier=self.carrier,
-            store=self.store,
-            key=RENTER,
+            store=store or self.store,
+            key=key,
             wrapping=WRAPPING,
             clock=self.clock,
             policy=self.policy,
