@@ -6,6 +6,7 @@ import contextlib
 import ipaddress
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from random import SystemRandom
 from typing import Protocol
 
@@ -28,6 +29,9 @@ from node.storage.sealing import wrapping_key
 from wallet.amount import MAX_AMOUNT
 from wallet.intents import OutboxStore
 from wallet.keys import PrivateKey
+
+DEVELOPMENT = Policy(lead=120, margin=30, retry=2, avoid=60, patience=2, stalled=20.0)
+"""On networks for development all hosts are near, and people want to see something happen."""
 
 
 class RentingStore(RenterStore, OutboxStore, Protocol):
@@ -67,6 +71,7 @@ def open_renting(
             registries[rail.name] = Registry(rail.registry, rail.chain, since=rail.storage_since)
     if not markets:
         return None
+    bond = settings.storage.max_bond
     local = any(rail.network.kind == "dev" for rail in rails)
     api = HttpPeerApi(key, clock, nonce=secrets.token_bytes, local=local)
     carrier = EngineCarrier(engine, lambda: engine_addresses(settings, engine.listen_port))
@@ -80,7 +85,7 @@ def open_renting(
         key=key,
         wrapping=wrapping_key(secret),
         clock=clock,
-        policy=Policy(max_bond=MAX_AMOUNT if settings.storage.max_bond is None else settings.storage.max_bond),
+        policy=replace(DEVELOPMENT if local else Policy(), max_bond=MAX_AMOUNT if bond is None else bond),
         nonce=secrets.token_bytes,
         uniform=SystemRandom().randint,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import re
 import time
 from base64 import b64decode, b64encode
@@ -22,6 +23,7 @@ from wallet.amount import BTT, format_amount, format_size, parse_amount
 from wallet.errors import AmountError
 
 POLL = 0.5
+MAX_APPOINTMENTS = 1 << 20
 NAME = re.compile(r"[0-9a-f]{1,16}\Z")
 
 
@@ -229,6 +231,31 @@ def forget(shell: Shell, name: str, yes: bool) -> None:
     shell.show(found, lambda: shell.console.print(f"{found['id']} is being forgotten"))
 
 
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--for", "name", help="Write FILE for the auditor of this stored object, instead of reading it.")
+@click.pass_obj
+@catches
+def audit(shell: Shell, file: Path, name: str | None) -> None:
+    """Audit the contracts in FILE for the renter who appointed this node."""
+    if name is not None:
+        found = shell.client.get(_path(name, "auditor"))
+        if not found["contracts"]:
+            raise CliError(f"{name} has no auditor, or no host yet", "bttnode store PATH --auditor ADDRESS")
+        with file.open("x") as opened:
+            json.dump(found, opened)
+        shell.show(found, lambda: shell.console.print(f"give {file} to the auditor: `bttnode audit {file.name}` there"))
+        return
+    try:
+        given = json.loads(_read(file, MAX_APPOINTMENTS, "list of contracts"))
+    except (ValueError, RecursionError):
+        raise CliError(f"{file} is no list of contracts: not JSON") from None
+    if not isinstance(given, dict):
+        raise CliError(f"{file} is no list of contracts")
+    taken = shell.client.post("/v1/audits", given)
+    shell.show(taken, lambda: shell.console.print(f"{taken['contracts']} contracts are audited from now on"))
+
+
 @click.group()
 def evidence() -> None:
     """Records of audits that anybody can check again."""
@@ -292,4 +319,4 @@ def _day(moment: int) -> str:
         return f"second {moment}"
 
 
-COMMANDS = (store, stored, restore, verify, renew, forget, evidence)
+COMMANDS = (store, stored, restore, verify, renew, forget, audit, evidence)

@@ -9,6 +9,8 @@
 | POST /v1/storage/{id}/verify   | audit all its hosts now                                           |
 | POST /v1/storage/{id}/renew    | keep it for ever, for so many days from now, or let it run out    |
 | POST /v1/storage/{id}/forget   | end its contracts and take it off the list                        |
+| GET  /v1/storage/{id}/auditor  | what its auditor has to know                                      |
+| POST /v1/audits                | audit these contracts for their renter, as their auditor          |
 | POST /v1/restores              | bring an object back to a path, by id or from a manifest          |
 | GET  /v1/restores/{number}     | how far it is                                                     |
 """
@@ -26,6 +28,8 @@ from node.services.renter.errors import RequestError
 from node.services.renter.keeper import Overview, Renter, StoreRequest
 from node.services.renter.renting import Renting
 from node.services.renter.restores import Restore
+from node.storage.erasure import MAX_SHARDS
+from node.storage.messages import Appointment
 from wallet.address import Address
 from wallet.storage_terms import NOBODY
 
@@ -39,9 +43,7 @@ class RentingApi:
     @property
     def _renter(self) -> Renter:
         if self._renting is None:
-            raise RequestError(
-                "no rail knows a storage market and its hosts: see [rail.NAME] in config.toml"
-            )
+            raise RequestError("no rail knows a storage market and its hosts: see [rail.NAME] in config.toml")
         return self._renting.renter
 
     def routes(self) -> list[web.RouteDef]:
@@ -53,6 +55,8 @@ class RentingApi:
             web.post("/v1/storage/{id}/verify", self.verify),
             web.post("/v1/storage/{id}/renew", self.renew),
             web.post("/v1/storage/{id}/forget", self.forget),
+            web.get("/v1/storage/{id}/auditor", self.appointments),
+            web.post("/v1/audits", self.audit),
             web.post("/v1/restores", self.restore),
             web.get("/v1/restores/{number}", self.restoring),
         ]
@@ -108,6 +112,19 @@ class RentingApi:
     async def forget(self, request: web.Request) -> web.Response:
         stored = await self._renter.forget(request.match_info["id"])
         return answer(_object(await self._renter.overview(stored.id)))
+
+    async def appointments(self, request: web.Request) -> web.Response:
+        found = await self._renter.appointments(request.match_info["id"])
+        return answer(models.Contracts(contracts=[each.body() for each in found]))
+
+    async def audit(self, request: web.Request) -> web.Response:
+        body = await read_body(request, models.Contracts)
+        if len(body.contracts) > MAX_SHARDS:
+            raise RequestError(f"{len(body.contracts)} contracts, at most {MAX_SHARDS} at once")
+        given = [Appointment.parse(each) for each in body.contracts]
+        for each in given:
+            await self._renter.audit(each)
+        return answer(models.Taken(contracts=len(given)))
 
     async def restore(self, request: web.Request) -> web.Response:
         body, renter = await read_body(request, models.RestoreBody), self._renter

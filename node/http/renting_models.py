@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -96,6 +96,18 @@ class Verified(Model):
 class Verdicts(Model):
     id: str
     verdicts: list[Verified]
+
+
+class Contracts(Model):
+    """`contracts`: `node.storage.messages.Appointment`s as JSON objects."""
+
+    contracts: list[dict[str, Any]]
+
+
+class Taken(Model):
+    """How many contracts are audited now."""
+
+    contracts: int
 
 
 class RestoreStatus(Model):

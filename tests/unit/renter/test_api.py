@@ -105,6 +105,15 @@ async def test_renew_and_forget_are_remembered(node: Node, tmp_path: Path) -> No
     assert (await node.ask("GET", "/v1/storage"))["objects"] == []
 
 
+async def test_an_auditors_contracts_are_handed_over_as_json(node: Node, tmp_path: Path) -> None:
+    name = await node.store(tmp_path, auditor="0x" + "03" * 20)
+    found = await node.ask("GET", f"/v1/storage/{name}/auditor")
+    assert len(found["contracts"]) == 6
+    said = await node.ask("POST", "/v1/audits", found, status=400)
+    assert "not this node" in said["error"]
+    await node.ask("POST", "/v1/audits", {"contracts": [{}]}, status=400)
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [
