@@ -1,7 +1,8 @@
 """Shards back from their hosts: the cheapest first, several at once, the next one where one fails.
 
 What to fetch is a race for k of n: as many downloads run as are still needed, and a shard whose hosts are all away, or
-that turns out to be damaged, is replaced by the next best. What was fetched stays in its folder, so that trying again
+that turns out to be damaged, is replaced by the next best. A host that died cannot say so: when no download has ended
+for a while, one more is begun besides, and the first k win. What was fetched stays in its folder, so that trying again
 asks for the rest only.
 """
 
@@ -21,6 +22,10 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 16
 """Downloads: each may hold buffers, and a line is full long before."""
+
+
+HEDGE = 5.0
+"""Seconds in which no download ends until one more is begun than is needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +51,9 @@ def order(sources: Sequence[Source], k: int) -> list[int]:
 class Fetching:
     """Fetches any k shards of an object."""
 
-    def __init__(self, carrier: ShardCarrier, *, stalled: float) -> None:
+    def __init__(self, carrier: ShardCarrier, *, stalled: float, hedge: float = HEDGE) -> None:
         self._carrier = carrier
+        self._hedge = hedge
         self._stalled = stalled
 
     async def fetch(
@@ -68,15 +74,17 @@ class Fetching:
         waiting = [number for number in order(sources, manifest.k) if number not in found and number not in bad]
         faults: list[str] = []
         running: dict[asyncio.Task[Path], int] = {}
+        spare = 0
         try:
             while len(found) < wanted:
-                while waiting and len(running) < min(AT_ONCE, wanted - len(found)):
+                while waiting and len(running) < min(AT_ONCE, wanted - len(found) + spare):
                     number = waiting.pop(0)
                     running[asyncio.create_task(self._one(manifest, number, sources, folder))] = number
                 if not running:
                     why = f": {faults[-1]}" if faults else ""
                     raise RestoreError(f"{len(found)} of {wanted} shards can be had now{why}")
-                done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait(running, timeout=self._hedge, return_when=asyncio.FIRST_COMPLETED)
+                spare += not done
                 for task in done:
                     number = running.pop(task)
                     try:

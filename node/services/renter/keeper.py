@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -53,8 +54,8 @@ from wallet.storage_terms import MAX_TERM, NOBODY, verify
 
 log = logging.getLogger(__name__)
 
-TICK = 5.0
-"""Seconds between two rounds; each does only what is due."""
+TICK = 2.0
+"""Seconds between two rounds where nothing has happened; each does only what is due."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +116,7 @@ class Renter:
         self._nonce = nonce
         self._staging = Staging(base / "staging")
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._more = asyncio.Event()
         self._tending: dict[str, Tending] = {}
         self._watch: dict[str, Watch] = {}
         self._disputes: dict[str, Disputes] = {}
@@ -134,6 +136,7 @@ class Renter:
             self._tending[rail] = Tending(
                 store=store, staging=self._staging, carrier=carrier, contracts=contracts, placing=placing,
                 repairing=Repairing(carrier, policy), clock=clock, policy=policy, wrapping=wrapping, nonce=nonce,
+                changed=self._more.set,
             )  # fmt: skip
             self._disputes[rail] = Disputes(market, store, policy, uniform=uniform)
             self._watch[rail] = Watch(
@@ -154,10 +157,13 @@ class Renter:
             self._staging.remove(stray)
 
     async def run(self, *, every: float = TICK) -> None:
-        """Rounds until cancelled."""
+        """Rounds until cancelled; the next one comes at once when there is more to do."""
         while True:
+            self._more.clear()
             await self.tick()
-            await asyncio.sleep(every)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(every):
+                    await self._more.wait()
 
     async def close(self) -> None:
         await self.restores.close()
@@ -223,6 +229,7 @@ class Renter:
             renew=request.renew,
         )
         await self._store.save_object(stored)
+        self._more.set()
         return stored
 
     async def stored(self) -> Sequence[Overview]:
@@ -243,8 +250,12 @@ class Renter:
     async def restore(self, name: str, out: Path, progress: Callable[[int], None] = lambda _: None) -> None:
         """Bring an object back to `out`, which must not exist. Raises what `Restoring.restore` raises."""
         stored = await self._find(name)
-        rentals = await self._store.rentals(stored.id)
-        await self._restoring.restore(await self._manifest(stored), out, rentals=rentals, progress=progress)
+        rentals, manifest = await self._store.rentals(stored.id), await self._manifest(stored)
+        folder = self._staging.folder(stored.id)
+        staged = {
+            number: folder / manifest.shards[number].root.hex() for number in self._staging.staged(stored.id, manifest)
+        }
+        await self._restoring.restore(manifest, out, rentals=rentals, staged=staged, progress=progress)
 
     async def restore_manifest(self, data: bytes, out: Path, progress: Callable[[int], None] = lambda _: None) -> None:
         """The same from an exported manifest; nothing of this node's records is needed. Raises `ManifestError`."""
@@ -277,6 +288,7 @@ class Renter:
         async with self._locks[stored.id]:
             forgotten = replace(await self._find(stored.id), stage=Stage.FORGOTTEN, renew=False, note="")
             await self._store.save_object(forgotten)
+            self._more.set()
             return forgotten
 
     # --- auditors ----------------------------------------------------------------------------------------------------

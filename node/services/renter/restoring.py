@@ -55,9 +55,11 @@ class Restoring:
         out: Path,
         *,
         rentals: Sequence[Rental] = (),
+        staged: Mapping[int, Path] | None = None,
         progress: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Write the object to `out`. `rentals`: what this node knows of its hosts; it may be nothing.
+        """Write the object to `out`. `rentals`: what this node knows of its hosts, `staged`: the shards it still has
+        itself; both may be nothing.
 
         Raises `RestoreError`, `PackingError`s, `SealError` for another wallet's manifest.
         """
@@ -66,7 +68,7 @@ class Restoring:
         sources = sources_of(rentals, self._policy) + await self._announced(manifest)
         bad: set[int] = set()
         while True:
-            shards = await self._fetching.fetch(manifest, sources, folder, bad=bad)
+            shards = await self._fetching.fetch(manifest, sources, folder, have=staged, bad=bad)
             try:
                 await asyncio.to_thread(unpack, manifest, shards, out, wrapping=self._wrapping, progress=progress)
                 break
@@ -75,7 +77,8 @@ class Restoring:
                     raise RestoreError(str(error)) from error
                 log.info("%s: another one is fetched", error)
                 bad.add(error.number)
-                shards[error.number].unlink(missing_ok=True)
+                if shards[error.number].parent == folder:
+                    shards[error.number].unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
 
     async def _announced(self, manifest: Manifest) -> list[Source]:

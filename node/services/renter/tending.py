@@ -44,7 +44,8 @@ class _Work:
 
 
 class Tending:
-    """Looks after the objects of one rail. `wrapping`: the wallet's key that wraps objects' keys."""
+    """Looks after the objects of one rail. `wrapping`: the wallet's key that wraps objects' keys; `changed` hears when
+    the next step can be taken at once."""
 
     def __init__(
         self,
@@ -59,7 +60,9 @@ class Tending:
         policy: Policy,
         wrapping: bytes,
         nonce: Callable[[int], bytes],
+        changed: Callable[[], None],
     ) -> None:
+        self._changed = changed
         self._store = store
         self._staging = staging
         self._carrier = carrier
@@ -106,6 +109,7 @@ class Tending:
         async def run() -> None:
             try:
                 await job(stored, self._work[stored.id])
+                self._changed()
             except (PackingError, RestoreError) as error:
                 await self._note(stored.id, f"{error}: {error.hint}")
 
@@ -170,7 +174,10 @@ class Tending:
             except MarketError as error:
                 await self._note(stored.id, f"no money in the market: {error}")
                 return list(rentals)
-        return await together(self._contracts.advance(rental, folder) for rental in rentals)
+        after = await together(self._contracts.advance(rental, folder) for rental in rentals)
+        if after != list(rentals):
+            self._changed()
+        return after
 
     async def _offer(
         self, stored: StoredObject, manifest: Manifest, shards: set[int], rentals: Sequence[Rental]
@@ -180,15 +187,23 @@ class Tending:
             return stored.note
         self._next_offer[stored.id] = self._clock.now() + self._policy.retry
         placed = await self._placing.place(stored, manifest, shards, self._avoided(rentals))
+        if placed.rentals:
+            self._changed()
         return placed.note
 
     def _avoided(self, rentals: Sequence[Rental]) -> set[Address]:
-        """Hosts that declined or failed lately."""
-        since = self._clock.wall() - self._policy.avoid
+        """Hosts that gave a wrong answer, and for a while those that declined, or agreed and did not keep to it."""
+        now, policy = self._clock.wall(), self._policy
+
+        def since(rental: Rental) -> int:
+            # When it was asked; of one that agreed, when it should have had the shard.
+            start = rental.terms.start
+            return start if rental.host_signature else start - policy.start_after(rental.terms.length)
+
         return {
             rental.terms.host
             for rental in rentals
-            if rental.convicted or ((rental.dropped or rental.state in ENDS) and rental.terms.start > since)
+            if rental.convicted or ((rental.dropped or rental.state in ENDS) and now < since(rental) + policy.avoid)
         }
 
     async def _free(

@@ -87,6 +87,16 @@ async def test_a_damaged_shard_is_replaced_by_another_one(tmp_path: Path) -> Non
     assert snapshot(tmp_path / "back") == snapshot(tmp_path / "source")
 
 
+async def test_what_is_not_with_hosts_yet_is_restored_from_this_machine(tmp_path: Path) -> None:
+    world = World(tmp_path, 2)
+    made = await world.renter.store(StoreRequest(path=source(tmp_path), k=3, n=6, days=10))
+    await world.turn(times=20)
+    for host in world.hosts:
+        host.alive = False
+    await world.renter.restore(made.id, tmp_path / "back")
+    assert snapshot(tmp_path / "back") == snapshot(tmp_path / "source")
+
+
 async def test_nothing_is_overwritten(tmp_path: Path) -> None:
     world = World(tmp_path, 6)
     name = await stored(world, tmp_path)
