@@ -23,10 +23,8 @@ from tests.unit.storage.samples import MARKET, NOW, contract
 POLICY = Policy(margin=100, patience=2)
 
 
-def rental(
-    state: State = State.ACTIVE, *, shard: int = 0, start: int = NOW, epochs: int = 30, **changes: object
-) -> Rental:
-    terms = contract(start=start, epochs=epochs, nonce=shard)
+def rental(state: State = State.ACTIVE, *, shard: int = 0, start: int = NOW, **changes: Any) -> Rental:
+    terms = contract(start=start, epochs=30, nonce=shard)
     made = Rental(
         id=terms.digest(MARKET),
         object="ab",
