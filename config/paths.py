@@ -55,6 +55,11 @@ class Paths:
         return self.home / "volumes.json"
 
     @property
+    def renting(self) -> Path:
+        """Shards on their way to hosts, and those that a restore has fetched."""
+        return self.home / "renting"
+
+    @property
     def downloads(self) -> Path:
         return self.home / "downloads"
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from config.errors import ConfigError, one_line
 from config.networks import Network, TokenProfile, load_network
-from config.values import Amounts, Budget, Capacity, Contract, Listen, Price, Size, StoragePrice, Urls
+from config.values import Amounts, Budget, Capacity, Contract, IpAddress, Listen, Price, Size, StoragePrice, Urls
 from wallet.amount import Token, parse_amount
 
 MAX_FILE = 1 << 20
@@ -114,6 +114,14 @@ class StorageSettings(_Section):
     max_shard: Size = _field(2**40, '"1 TiB"', "The longest shard.", ge=1)
     per_renter: Size = _field(0, '"0"', "The most that one renter may keep here; 0: no such limit.")
     max_contracts: int = _field(10_000, "10000", "Contracts at one time.", ge=1, le=1_000_000)
+    reachable_at: tuple[IpAddress, ...] = _field(
+        (),
+        "[]",
+        "Where others reach the port for peers; empty: at the addresses of [node] listen.",
+        max_length=4,
+        strict=False,
+    )
+    max_bond: Budget = _field(100 * 10**18, '"100 BTT"', "What a challenge of a host that lost our shard may cost.")
 
     @model_validator(mode="after")
     def _terms_fit(self) -> Self:

@@ -6,6 +6,7 @@ units, a difference of 10^18. Sizes may be bare numbers, which are bytes. Every 
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable
 from typing import Annotated
@@ -58,6 +59,13 @@ def _listen(text: str) -> str:
     return text
 
 
+def _ip_address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise ValueError('write an IP address, such as "192.0.2.1"') from None
+
+
 def _amount_with_symbol(text: str) -> str:
     # How many decimals the token has, only the wallet knows: here only the form is checked.
     if not re.fullmatch(r"\s*[0-9][0-9_,.]*\s*[A-Za-z][A-Za-z0-9]{0,15}\s*", text):
@@ -102,6 +110,9 @@ Amounts = Annotated[tuple[Annotated[str, AfterValidator(_amount_with_symbol)], .
 
 Listen = Annotated[tuple[Annotated[str, AfterValidator(_listen)], ...], Field(strict=False, max_length=64)]
 """Addresses to listen on, HOST:PORT each."""
+
+IpAddress = Annotated[str, AfterValidator(_ip_address)]
+"""An IP address as text, in its usual form."""
 
 Urls = Annotated[tuple[Annotated[str, AfterValidator(_url)], ...], Field(strict=False, max_length=16)]
 """HTTP endpoints."""

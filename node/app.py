@@ -22,6 +22,7 @@ from node.http.server import ApiServer, load_token
 from node.ports.engine import EngineSettings
 from node.ports.volumes import VolumeFaultError
 from node.rails import open_rails, transfer_limits
+from node.renting import engine_addresses, open_renting
 from node.services.billing import Billing
 from node.services.btfs import Btfs
 from node.services.budget import Budget, TorrentTerms
@@ -69,8 +70,11 @@ def engine_settings(settings: Settings, rails: Collection[str]) -> EngineSetting
     )
 
 
-async def build(settings: Settings, paths: Paths, key: PrivateKey) -> Daemon:
-    """A node that is not started yet. Raises `ConfigError`, `StoreError`."""
+async def build(settings: Settings, paths: Paths, key: PrivateKey, *, secret: bytes | None = None) -> Daemon:
+    """A node that is not started yet. Raises `ConfigError`, `StoreError`.
+
+    `secret`: what keys of stored objects come from (`wallet.keystore.Secret.storage_secret`); None: the key's own.
+    """
     rails = open_rails(settings, paths)
     limits = transfer_limits(settings, rails)
     chains = {rail.rail.id: rail.chain for rail in rails}
@@ -195,6 +199,17 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey) -> Daemon:
             key=key,
             clock=clock,
         ),
+        open_renting(
+            settings,
+            paths,
+            rails,
+            store=store,
+            engine=engine,
+            settlements=settlements,
+            key=key,
+            secret=key.secret if secret is None else secret,
+            clock=clock,
+        ),
     )
     reputations.on_barred = payments.barred
     for settlement in settlements.values():
@@ -209,12 +224,14 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey) -> Daemon:
     return daemon
 
 
-async def _serve(settings: Settings, paths: Paths, key: PrivateKey, ready: Callable[[str, int], None]) -> None:
+async def _serve(
+    settings: Settings, paths: Paths, key: PrivateKey, ready: Callable[[str, int], None], secret: bytes | None
+) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
-    daemon = await build(settings, paths, key)
+    daemon = await build(settings, paths, key, secret=secret)
     downloads = paths.downloads if not settings.node.downloads else paths.home / settings.node.downloads
     api = Api(daemon, downloads=downloads, stop=stopping.set)
     server = ApiServer(
@@ -225,7 +242,9 @@ async def _serve(settings: Settings, paths: Paths, key: PrivateKey, ready: Calla
     )
     peers = None
     if daemon.hosting is not None:
-        routes = HostApi(list(daemon.hosting.hosts.values())).routes()
+        routes = HostApi(
+            list(daemon.hosting.hosts.values()), lambda: engine_addresses(settings, daemon.engine.listen_port)
+        ).routes()
         peers = PeerListener(PeerServer(routes, key, SystemClock()).application(), settings.storage.listen)
     try:
         await daemon.start()
@@ -245,8 +264,18 @@ async def _serve(settings: Settings, paths: Paths, key: PrivateKey, ready: Calla
         await daemon.stop()
 
 
-def serve(settings: Settings, paths: Paths, key: PrivateKey, ready: Callable[[str, int], None]) -> None:
-    """Run a node until SIGINT or SIGTERM; `ready(api_url, peer_port)` is called once everything answers."""
+def serve(
+    settings: Settings,
+    paths: Paths,
+    key: PrivateKey,
+    ready: Callable[[str, int], None],
+    *,
+    secret: bytes | None = None,
+) -> None:
+    """Run a node until SIGINT or SIGTERM; `ready(api_url, peer_port)` is called once everything answers.
+
+    `secret` as in `build`.
+    """
     logging.basicConfig(
         level=settings.log.level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", datefmt="%H:%M:%S"
     )
@@ -254,4 +283,4 @@ def serve(settings: Settings, paths: Paths, key: PrivateKey, ready: Callable[[st
     sys.setrecursionlimit(SAFE_RECURSION)
     for noisy in ("web3", "urllib3", "aiohttp.access", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    asyncio.run(_serve(settings, paths, key, ready))
+    asyncio.run(_serve(settings, paths, key, ready, secret))

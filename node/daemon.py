@@ -22,6 +22,7 @@ from node.services.host.hosting import Hosting
 from node.services.market import Market
 from node.services.notices import Watcher
 from node.services.payments import Payments
+from node.services.renter.renting import Renting
 from node.services.reputation import Reputations
 from node.services.settlement import Settlement
 from node.services.torrents import Torrents
@@ -66,6 +67,8 @@ class Daemon:
     """By the rail's name, where the rail has BTFS's vaults."""
     hosting: Hosting | None = None
     """Where the user rents out disk."""
+    renting: Renting | None = None
+    """Where a rail has a storage market and hosts."""
     faults: list[str] = field(default_factory=list)
     """The latest local faults, for the status page."""
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -87,6 +90,9 @@ class Daemon:
             self._tasks.append(asyncio.create_task(self.reputations.run(), name="reputations"))
             for name, settlement in self.settlements.items():
                 self._tasks.append(asyncio.create_task(settlement.run(), name=f"settlement {name}"))
+            if self.renting is not None:
+                await self.renting.start()
+                self._tasks.append(asyncio.create_task(self.renting.run(), name="renting"))
             for watcher in self.watchers:
                 self._tasks.append(asyncio.create_task(watcher.run(), name="notices"))
         except BaseException:
@@ -100,8 +106,8 @@ class Daemon:
         self._stopped = True
         for task in self._tasks[1:]:
             task.cancel()
-        hosting = () if self.hosting is None else (self.hosting.close,)
-        for step in (*hosting, self.market.close, self.torrents.close, self.payments.close, self.engine.close):
+        storage = [part.close for part in (self.hosting, self.renting) if part is not None]
+        for step in (*storage, self.market.close, self.torrents.close, self.payments.close, self.engine.close):
             try:
                 await step()
             except Exception:
@@ -130,8 +136,9 @@ class Daemon:
                 # Payments first: it must see bytes and marks before anybody can act on the same event.
                 self.payments.handle(event)
                 self.torrents.handle(event)
-                if self.hosting is not None:
-                    self.hosting.handle(event)
+                for part in (self.hosting, self.renting):
+                    if part is not None:
+                        part.handle(event)
             except Exception as error:
                 log.exception("event %s", type(event).__name__)
                 self.fault(error)

@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from wallet.address import Address
 from wallet.errors import KeystoreError, WalletError, WrongPasswordError
-from wallet.keys import EVM_PATH, PrivateKey, derive, normalise_mnemonic
+from wallet.keys import EVM_PATH, PrivateKey, derive, normalise_mnemonic, seed
 
 VERSION = 1
 SCRYPT_N, SCRYPT_R, SCRYPT_P = 2**17, 8, 1
@@ -58,6 +58,16 @@ class Secret:
         if self.private_key is not None:
             return PrivateKey(self.private_key)
         return derive(self.mnemonic or "", path=path)
+
+    def storage_secret(self) -> bytes:
+        """What the keys of stored objects are derived from, and from nothing else than this file's content.
+
+        The 64 bytes of the BIP-39 seed, from which no key of a chain leads back; for an account without a mnemonic the
+        32 of its private key, apart from all signing by the derivation that follows (HKDF with a purpose of its own).
+        """
+        if self.private_key is not None:
+            return self.private_key
+        return seed(self.mnemonic or "")
 
 
 @dataclass(frozen=True, slots=True)

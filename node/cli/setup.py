@@ -183,7 +183,7 @@ def up(shell: Shell, password_file: Path | None, real_money: bool) -> None:
         )
         sys.stdout.flush()
 
-    serve(settings, shell.paths, secret.key(), ready)
+    serve(settings, shell.paths, secret.key(), ready, secret=secret.storage_secret())
 
 
 @click.command()

@@ -36,6 +36,7 @@ from node.http.btfs import BtfsApi
 from node.http.hosting import HostingApi, no_routes
 from node.http.money import MoneyApi
 from node.http.presence import PresenceApi
+from node.http.renting import RentingApi
 from node.http.reputation import ReputationApi
 from node.http.requests import answer, read_body
 from node.http.server import make_app
@@ -77,6 +78,7 @@ class Api:
                 *BtfsApi(self._daemon).routes(),
                 *ReputationApi(self._daemon).routes(),
                 *self._hosting(),
+                *RentingApi(self._daemon.renting).routes(),
             ]
         )
         return app

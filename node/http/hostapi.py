@@ -15,6 +15,7 @@ A node may host on several rails. A proposal names its market; the other calls n
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from node.http.peers import Handler, RefusalError
@@ -23,7 +24,7 @@ from node.ports.volumes import VolumeError
 from node.services.host.errors import RefusedError
 from node.services.host.host import Host
 from node.storage.errors import MessageError
-from node.storage.messages import CancelCall, ChallengeCall, Proposal, VoucherCall, read_market
+from node.storage.messages import MAX_PEERS, CancelCall, ChallengeCall, Proposal, VoucherCall, read_market
 from wallet.address import Address
 from wallet.chains.base import ChainError
 from wallet.storage_terms import Market
@@ -34,10 +35,11 @@ T = TypeVar("T")
 
 
 class HostApi:
-    """The handlers of one node. `hosts`: one per rail, at least one."""
+    """The handlers of one node. `hosts`: one per rail, at least one; `peers`: "IP:port"s of its engine."""
 
-    def __init__(self, hosts: Sequence[Host]) -> None:
+    def __init__(self, hosts: Sequence[Host], peers: Callable[[], Sequence[str]] = tuple) -> None:
         self._hosts = {host.market: host for host in hosts}
+        self._peers = peers
 
     def routes(self) -> Mapping[str, Handler]:
         """For `PeerServer`."""
@@ -52,7 +54,7 @@ class HostApi:
     async def terms(self, sender: Address, body: Mapping[str, Any]) -> Mapping[str, Any]:
         named = body.get("market")
         host = self._host(None if named is None else _parsed(read_market, named))
-        return (await _said(host.tables.quote())).body()
+        return replace(await _said(host.tables.quote()), peers=tuple(self._peers())[:MAX_PEERS]).body()
 
     async def propose(self, sender: Address, body: Mapping[str, Any]) -> Mapping[str, Any]:
         proposal = _parsed(Proposal.parse, body)

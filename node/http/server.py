@@ -21,6 +21,7 @@ from pathlib import Path
 from aiohttp import web
 from pydantic import ValidationError
 
+from node.packing.errors import PackingError
 from node.ports.engine import (
     BadMagnetError,
     BadTorrentError,
@@ -31,6 +32,8 @@ from node.ports.engine import (
 from node.ports.store import StoreError
 from node.ports.volumes import UnknownVolumeError, VolumeBusyError, VolumeError
 from node.services.rate import TooOftenError
+from node.services.renter.errors import RenterError, UnknownObjectError
+from node.storage.errors import StorageError
 from wallet.chains.base import ChainError
 from wallet.errors import WalletError
 
@@ -54,6 +57,10 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (TooOftenError, 429),
     (WalletError, 400),
     (TimeoutError, 504),
+    (UnknownObjectError, 404),
+    (RenterError, 400),
+    (PackingError, 400),
+    (StorageError, 400),
     (StoreError, 500),
     (UnknownVolumeError, 404),
     (VolumeBusyError, 409),

@@ -127,7 +127,7 @@ def _stripes(parts: Iterator[bytes], size: int) -> Iterator[bytearray]:
         yield held
 
 
-class _Shard:
+class ShardWriter:
     """One shard file with its tree, being written."""
 
     def __init__(self, folder: Path, number: int, layout: TreeLayout) -> None:
@@ -161,13 +161,13 @@ class _Shards:
 
     def __init__(self, folder: Path, n: int, length: int) -> None:
         self._folder = folder
-        self._shards: list[_Shard] = []
+        self._shards: list[ShardWriter] = []
         self._threads = [ThreadPoolExecutor(1, "shards") for _ in range(min(WRITERS, n))]
         self._under_way: list[Future[object]] = []
         layout = TreeLayout(length)
         try:
             for number in range(n):
-                self._shards.append(_Shard(folder, number, layout))
+                self._shards.append(ShardWriter(folder, number, layout))
         except OSError:
             self._close()
             raise

@@ -87,7 +87,7 @@ def unpack(
 def _find_damage(manifest: Manifest, shards: Mapping[int, Path]) -> None:
     """Raises `BadShardError` for a shard that is not what its root says."""
     layout = manifest.stripes
-    with _Readers(manifest, shards) as readers:
+    with ShardReaders(manifest, shards) as readers:
         for index in range(layout.stripes):
             readers.read(*layout.fragment(index))
         readers.check()
@@ -107,7 +107,7 @@ def _stripes(manifest: Manifest, shards: Mapping[int, Path]) -> Iterator[bytes]:
     if not layout.shard_length:
         return
     code = Code(manifest.k, manifest.n)
-    with _Readers(manifest, shards) as readers:
+    with ShardReaders(manifest, shards) as readers:
         for index in range(layout.stripes):
             _, length = layout.stripe(index)
             fragments = readers.read(*layout.fragment(index))
@@ -116,7 +116,7 @@ def _stripes(manifest: Manifest, shards: Mapping[int, Path]) -> Iterator[bytes]:
             yield code.decode(fragments, length)
 
 
-class _Readers:
+class ShardReaders:
     """The shards that are read, and what their bytes hash to."""
 
     def __init__(self, manifest: Manifest, shards: Mapping[int, Path]) -> None:
@@ -135,7 +135,7 @@ class _Readers:
                         raise BadShardError(number, f"shard {number} has {size} bytes, not {manifest.shard_length}")
             self._closing = opened.pop_all()
 
-    def __enter__(self) -> _Readers:
+    def __enter__(self) -> ShardReaders:
         return self
 
     def __exit__(self, *_: object) -> None:

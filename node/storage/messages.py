@@ -2,7 +2,7 @@
 
 | call        | body                | answer      | from → to                        |
 |-------------|---------------------|-------------|----------------------------------|
-| `terms`     | none                | `Quote`     | renter → host                    |
+| `terms`     | `TermsCall`         | `Quote`     | renter → host                    |
 | `propose`   | `Proposal`          | `Consent`   | renter → host                    |
 | `challenge` | `ChallengeCall`     | `AnswerBody`| renter or auditor → host         |
 | `voucher`   | `VoucherCall`       | none        | renter or auditor → host         |
@@ -12,7 +12,7 @@ A body is a JSON object. Numbers that a float holds exactly (sizes, times, indic
 nonces of contracts are decimal strings; short bytes are 0x and hex digits, long ones base64. Unknown keys are ignored,
 so that later versions can add some; a known key must be there and have its type and range, or the message is refused.
 Reading checks form and bounds only: who signed, and whether to agree, is for `terms`, `audit` and
-`wallet.storage_terms`.
+`wallet.storage_terms`. Calls are POSTs to `path(call)`; each may be repeated and then has the same effect once.
 """
 
 from __future__ import annotations
@@ -37,12 +37,20 @@ MAX_NUMBER = 2**53 - 1
 """What every JSON reader keeps exactly."""
 MAX_PEERS = 8
 MAX_PEER = 80
+MAX_URL = 256
 CONTRACT_BYTES = 384
 
 Body = dict[str, Any]
 
+
+def path(call: str) -> str:
+    """Where a call of the table above goes."""
+    return f"/storage/v1/{call}"
+
+
 _HEX = re.compile(r"0x(?:[0-9a-f]{2})*\Z")
 _DECIMAL = re.compile(r"(?:0|[1-9][0-9]{0,77})\Z")
+_URL = re.compile(r"https?://[!-~]+\Z")
 _PEER = re.compile(r"(?:[0-9.]{7,15}|\[[0-9a-f:.]{2,45}\]):[1-9][0-9]{0,4}\Z")
 
 
@@ -95,6 +103,12 @@ def _read_peer(value: Any) -> str:
     return value
 
 
+def _read_url(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > MAX_URL or not _URL.match(value):
+        raise ValueError(f"wanted an HTTP URL of at most {MAX_URL} characters")
+    return value
+
+
 def _list(item: Field, most: int, least: int = 0) -> Field:
     def read(value: Any) -> tuple[Any, ...]:
         if not isinstance(value, list) or not least <= len(value) <= most:
@@ -104,10 +118,11 @@ def _list(item: Field, most: int, least: int = 0) -> Field:
     return Field(lambda values: [item.write(each) for each in values], read)
 
 
-def _optional(item: Field) -> Field:
+def _optional(item: Field, missing: Any = None) -> Field:
+    """One that earlier versions did not send; where it is not there, it reads as `missing`."""
     return Field(
         lambda value: None if value is None else item.write(value),
-        lambda value: None if value is None else item.read(value),
+        lambda value: missing if value is None else item.read(value),
     )
 
 
@@ -195,13 +210,27 @@ class _Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Quote(_Message):
-    """A host's price table for one market, with its signature."""
+class TermsCall(_Message):
+    """Asks for the prices on one market: a host may be on several."""
 
-    FIELDS: ClassVar = {"market": _MARKET, "table": _TABLE, "signature": _SIGNATURE}
+    FIELDS: ClassVar = {"market": _MARKET}
+    market: Market
+
+
+@dataclass(frozen=True, slots=True)
+class Quote(_Message):
+    """A host's price table for one market, with its signature. `peers`: "IP:port" of the host's engine."""
+
+    FIELDS: ClassVar = {
+        "market": _MARKET,
+        "table": _TABLE,
+        "signature": _SIGNATURE,
+        "peers": _optional(_list(Field(str, _read_peer), MAX_PEERS), ()),
+    }
     market: Market
     table: PriceTable
     signature: bytes
+    peers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +261,24 @@ class Consent(_Message):
 
     FIELDS: ClassVar = {"signature": _SIGNATURE}
     signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Appointment(_Message):
+    """A contract for its auditor, with both signatures; `url`: the host's API. It travels as a file, too."""
+
+    FIELDS: ClassVar = {
+        "market": _MARKET,
+        "contract": _TERMS,
+        "renter_signature": _SIGNATURE,
+        "host_signature": _SIGNATURE,
+        "url": Field(str, _read_url),
+    }
+    market: Market
+    contract: StorageContract
+    renter_signature: bytes
+    host_signature: bytes
+    url: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from sqlalchemy import Row, Table, bindparam, delete, insert, select, update
 
 from node.ports.btfs import BtfsRecord
 from node.ports.engine import TorrentId
+from node.ports.renting import AuditRecord, Rental, StoredObject
 from node.ports.storage import HostedContract
 from node.ports.store import (
     Account,
@@ -152,6 +153,16 @@ class Meta:
 
 
 @dataclass(frozen=True, slots=True)
+class LatestAudit:
+    """The evidence of the latest audit of a contract that passed."""
+
+    contract: bytes
+    epoch: int
+    at: int
+    evidence: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class StoredIntent:
     """An intent of the outbox, flat."""
 
@@ -253,4 +264,8 @@ REPUTATION = Kind(schema.reputation, Snapshot)
 JOURNAL = Kind(schema.journal, Posting)
 INTENTS = Kind(schema.intents, StoredIntent)
 HOSTED = Kind(schema.hosted, HostedContract)
+STORED_OBJECTS = Kind(schema.stored_objects, StoredObject)
+RENTALS = Kind(schema.rentals, Rental)
+AUDITS = Kind(schema.audits, AuditRecord)
+LATEST_AUDITS = Kind(schema.latest_audits, LatestAudit)
 META = Kind(schema.meta, Meta)

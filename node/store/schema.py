@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Column, LargeBinary, MetaData, String, Table
 
+from node.ports.renting import Stage
 from node.ports.store import Account, Direction, Role
+from node.storage.audit import Verdict
 from node.storage.lifecycle import State
 from node.store.types import AddressBytes, Amount256, EnumText, HashList, OptionalAddress, PackedTerms, PathBytes, Words
 from wallet.intents import IntentState
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
 """Every schema there has been, oldest first."""
 
 APPLICATION_ID = 0x62747431
@@ -255,6 +257,73 @@ hosted = Table(
     Column("bonds", Amount256, nullable=False),
 )
 """Storage contracts that we host. `paid` is a bit for each of at most 256 epochs."""
+stored_objects = Table(
+    "stored_objects",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("rail", String, nullable=False),
+    Column("stage", EnumText(Stage), nullable=False),
+    Column("path", PathBytes, nullable=False),
+    Column("k", BigInteger, nullable=False),
+    Column("n", BigInteger, nullable=False),
+    Column("public", Boolean, nullable=False),
+    Column("seconds", BigInteger, nullable=False),
+    Column("max_price", Amount256, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    Column("auditor", AddressBytes, nullable=False),
+    Column("renew", Boolean, nullable=False),
+    Column("manifest", LargeBinary, nullable=False),
+    Column("note", String, nullable=False),
+)
+
+rentals = Table(
+    "rentals",
+    metadata,
+    Column("id", LargeBinary, primary_key=True),
+    Column("object", String, nullable=False),
+    Column("shard", BigInteger, nullable=False),
+    Column("rail", String, nullable=False),
+    Column("terms", PackedTerms, nullable=False),
+    Column("state", EnumText(State), nullable=False),
+    Column("url", String, nullable=False),
+    Column("network", String, nullable=False),
+    Column("peers", Words, nullable=False),
+    Column("download_price", Amount256, nullable=False),
+    Column("renter_signature", LargeBinary, nullable=False),
+    Column("host_signature", LargeBinary, nullable=False),
+    Column("renews", LargeBinary, nullable=False),
+    Column("vouched", BigInteger, nullable=False),
+    Column("voucher_signature", LargeBinary, nullable=False),
+    Column("told", BigInteger, nullable=False),
+    Column("passed", BigInteger, nullable=False),
+    Column("missed", BigInteger, nullable=False),
+    Column("missed_epoch", BigInteger, nullable=False),
+    Column("convicted", Boolean, nullable=False),
+    Column("dropped", Boolean, nullable=False),
+    Column("leaves", BigInteger, nullable=False),
+)
+
+audits = Table(
+    "audits",
+    metadata,
+    Column("contract", LargeBinary, primary_key=True),
+    Column("epoch", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, primary_key=True, autoincrement=False),
+    Column("verdict", EnumText(Verdict), nullable=False),
+    Column("reason", String, nullable=False),
+    Column("evidence", LargeBinary, nullable=False),
+)
+
+latest_audits = Table(
+    "latest_audits",
+    metadata,
+    Column("contract", LargeBinary, primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("evidence", LargeBinary, nullable=False),
+)
+"""The evidence of each contract's latest audit that passed: up to 1 MiB, so only one of them is kept."""
 
 meta = Table(
     "meta",

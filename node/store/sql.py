@@ -13,6 +13,7 @@ from sqlalchemy import Connection, LargeBinary, Select, cast, func, or_, select
 
 from node.ports.btfs import BtfsPayout, BtfsRecord
 from node.ports.engine import TorrentId
+from node.ports.renting import AuditRecord, Rental, StoredObject
 from node.ports.storage import Bond, HostedContract
 from node.ports.store import (
     CashReceipt,
@@ -31,9 +32,10 @@ from node.ports.store import (
     Transfer,
 )
 from node.speed.reputation import Changes, Snapshot
-from node.store import hosting, operations, schema
+from node.store import hosting, operations, renting, schema
 from node.store.database import READERS, Database
 from node.store.mapping import (
+    AUDITS,
     BTFS_CHEQUES,
     COUNTERPARTIES,
     CURSORS,
@@ -41,11 +43,14 @@ from node.store.mapping import (
     INTENTS,
     ISSUED,
     JOURNAL,
+    LATEST_AUDITS,
     META,
     PAYOUTS,
     RECEIVED,
+    RENTALS,
     REPUTATION,
     SPENDING,
+    STORED_OBJECTS,
     TORRENTS,
     TRANSFERS,
     Key,
@@ -68,10 +73,8 @@ MAX_READS = 64
 
 
 class SqlStore:
-    """`Store`, `BtfsStore`, `ReputationStore` and `StorageStore` of `node.ports`, and `wallet.outbox.OutboxStore`.
-
-    Made by `open_store`.
-    """
+    """`Store`, `BtfsStore`, `ReputationStore`, `StorageStore` and `RenterStore` of `node.ports`, and
+    `wallet.outbox.OutboxStore`. Made by `open_store`."""
 
     def __init__(self, database: Database, *, max_batch: int = MAX_BATCH) -> None:
         self._database = database
@@ -270,6 +273,41 @@ class SqlStore:
 
     async def book_bond(self, bond: Bond) -> bool:
         return await self._writer.submit(lambda unit: hosting.book_bond(unit, bond))
+
+    # --- renting (`node.ports.renting.RenterStore`) -------------------------------------------------------------------
+
+    async def save_object(self, stored: StoredObject) -> None:
+        await self._writer.submit(lambda unit: unit.stored_objects.put(stored))
+
+    async def objects(self) -> Sequence[StoredObject]:
+        table = schema.stored_objects
+        return await self._all(STORED_OBJECTS, STORED_OBJECTS.select_all.order_by(table.c.created, table.c.id))
+
+    async def remove_object(self, object_id: str) -> None:
+        await self._writer.submit(lambda unit: renting.remove_object(unit, object_id))
+
+    async def save_rental(self, rental: Rental) -> None:
+        await self._writer.submit(lambda unit: renting.save_rental(unit, rental))
+
+    async def rentals(self, object_id: str | None = None) -> Sequence[Rental]:
+        table, query = schema.rentals, RENTALS.select_all
+        if object_id is not None:
+            query = query.where(table.c.object == object_id)
+        rentals = await self._all(RENTALS, query)
+        return sorted(rentals, key=lambda rental: (rental.shard, rental.terms.start, rental.id))
+
+    async def save_audit(self, audit: AuditRecord) -> None:
+        await self._writer.submit(lambda unit: renting.save_audit(unit, audit))
+
+    async def audits(self, contract: bytes) -> Sequence[AuditRecord]:
+        table = schema.audits
+
+        def query(connection: Connection) -> list[AuditRecord]:
+            latest = _one(connection, LATEST_AUDITS, (contract,))
+            rows = connection.execute(AUDITS.select_all.where(table.c.contract == contract).order_by(table.c.at))
+            return [renting.with_evidence(AUDITS.load(row), latest) for row in rows]
+
+        return await self._read(query)
 
     # --- books -------------------------------------------------------------------------------------------------------
 

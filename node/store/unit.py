@@ -105,6 +105,10 @@ class Unit:
         self.journal = Records(connection, mapping.JOURNAL)
         self.intents = Records(connection, mapping.INTENTS)
         self.hosted = Records(connection, mapping.HOSTED)
+        self.stored_objects = Records(connection, mapping.STORED_OBJECTS)
+        self.rentals = Records(connection, mapping.RENTALS)
+        self.audits = Records(connection, mapping.AUDITS)
+        self.latest_audits = Records(connection, mapping.LATEST_AUDITS)
         self.meta = Records(connection, mapping.META)
         self.moved_money = False
         """Set by operations whose loss must be noticed when an old backup is restored."""
@@ -138,6 +142,10 @@ class Unit:
             self.journal,
             self.intents,
             self.hosted,
+            self.stored_objects,
+            self.rentals,
+            self.audits,
+            self.latest_audits,
             self.meta,
         ):
             records.flush()

@@ -15,11 +15,13 @@ from node.storage.errors import MessageError
 from node.storage.merkle import BLOCK
 from node.storage.messages import (
     AnswerBody,
+    Appointment,
     CancelCall,
     ChallengeCall,
     Consent,
     Proposal,
     Quote,
+    TermsCall,
     VoucherCall,
 )
 from tests.unit.storage.samples import MARKET, NOW, WORDS, contract, table
@@ -29,15 +31,25 @@ SIGNATURES = st.binary(min_size=65, max_size=65)
 PROOFS = st.builds(Proof, st.binary(min_size=1, max_size=40), st.lists(WORDS, max_size=3).map(tuple))
 INDICES = st.sets(st.integers(0, 2**36), min_size=1, max_size=MAX_SAMPLE).map(lambda found: tuple(sorted(found)))
 EPOCHS = st.integers(0, 2**32 - 1)
-Message = Quote | Proposal | Consent | ChallengeCall | AnswerBody | VoucherCall | CancelCall
+PEERS = st.lists(st.sampled_from(["192.0.2.1:6881", "[2001:db8::1]:1"]), max_size=8).map(tuple)
+Message = TermsCall | Appointment | Quote | Proposal | Consent | ChallengeCall | AnswerBody | VoucherCall | CancelCall
 MESSAGES: st.SearchStrategy[Message] = st.one_of(
-    st.builds(Quote, st.just(MARKET), st.builds(table, st.integers(0, 2**256 - 1)), SIGNATURES),
+    st.builds(TermsCall, st.just(MARKET)),
+    st.builds(
+        Appointment,
+        st.just(MARKET),
+        st.builds(contract, WORDS),
+        SIGNATURES,
+        SIGNATURES,
+        st.just("https://host.example:1/x"),
+    ),
+    st.builds(Quote, st.just(MARKET), st.builds(table, st.integers(0, 2**256 - 1)), SIGNATURES, PEERS),
     st.builds(
         Proposal,
         st.just(MARKET),
         st.builds(contract, WORDS, nonce=st.integers(0, 2**256 - 1)),
         SIGNATURES,
-        st.lists(st.sampled_from(["192.0.2.1:6881", "[2001:db8::1]:1"]), max_size=8).map(tuple),
+        PEERS,
         st.none() | WORDS,
     ),
     st.builds(Consent, SIGNATURES),
@@ -107,6 +119,12 @@ def test_peers_are_addresses_and_not_names() -> None:
     for wrong in ("localhost:1", "192.0.2.1", "192.0.2.1:0", "http://192.0.2.1:1", "192.0.2.1:1\n", 7):
         with pytest.raises(MessageError, match="peers"):
             Proposal.parse(body | {"peers": [wrong]})
+
+
+def test_a_quote_of_a_host_that_names_no_engine_is_read() -> None:
+    body = Quote(MARKET, table(), bytes(65)).body()
+    del body["peers"]
+    assert Quote.parse(body).peers == ()
 
 
 def test_the_largest_answer_fits_two_mebibytes() -> None:

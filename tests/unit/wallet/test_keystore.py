@@ -15,7 +15,7 @@ import pytest
 from tests.unit.wallet.support import complaint
 from wallet import keystore
 from wallet.errors import KeyFormatError, KeystoreError, WrongPasswordError
-from wallet.keys import EVM_PATH, TRON_PATH, derive
+from wallet.keys import EVM_PATH, TRON_PATH, derive, seed
 from wallet.keystore import Secret, address_of, change_password, create, open_keystore
 
 N = 2**4
@@ -361,3 +361,10 @@ def test_a_secret_is_a_mnemonic_or_a_key_but_not_both_or_neither() -> None:
         Secret()
     with pytest.raises(KeystoreError):
         Secret(MNEMONIC, KEY)
+
+
+def test_stored_objects_hang_on_the_seed_and_not_on_a_chains_key() -> None:
+    secret = Secret(mnemonic=MNEMONIC)
+    assert secret.storage_secret() == seed(MNEMONIC)
+    assert len(secret.storage_secret()) == 64
+    assert Secret(private_key=KEY).storage_secret() == KEY

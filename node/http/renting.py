@@ -1,0 +1,193 @@
+"""Storage that we rent, in the local API.
+
+| method and path                | does                                                              |
+|--------------------------------|-------------------------------------------------------------------|
+| GET  /v1/storage               | all objects with their contracts                                  |
+| POST /v1/storage               | store a path; packing and placing follow by themselves            |
+| GET  /v1/storage/{id}          | one object                                                        |
+| GET  /v1/storage/{id}/manifest | the file from which it can be restored anywhere                   |
+| POST /v1/storage/{id}/verify   | audit all its hosts now                                           |
+| POST /v1/storage/{id}/renew    | keep it for ever, for so many days from now, or let it run out    |
+| POST /v1/storage/{id}/forget   | end its contracts and take it off the list                        |
+| GET  /v1/storage/{id}/auditor  | what its auditor has to know                                      |
+| POST /v1/audits                | audit these contracts for their renter, as their auditor          |
+| POST /v1/restores              | bring an object back to a path, by id or from a manifest          |
+| GET  /v1/restores/{number}     | how far it is                                                     |
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from pathlib import Path
+
+from aiohttp import web
+
+from node.http import renting_models as models
+from node.http.requests import answer, read_body
+from node.services.renter.errors import RequestError
+from node.services.renter.keeper import Overview, Renter, StoreRequest
+from node.services.renter.renting import Renting
+from node.services.renter.restores import Restore
+from node.storage.erasure import MAX_SHARDS
+from node.storage.messages import Appointment
+from wallet.address import Address
+from wallet.storage_terms import NOBODY
+
+
+class RentingApi:
+    """The handlers."""
+
+    def __init__(self, renting: Renting | None) -> None:
+        self._renting = renting
+
+    @property
+    def _renter(self) -> Renter:
+        if self._renting is None:
+            raise RequestError("no rail knows a storage market and its hosts: see [rail.NAME] in config.toml")
+        return self._renting.renter
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/v1/storage", self.objects),
+            web.post("/v1/storage", self.store),
+            web.get("/v1/storage/{id}", self.object),
+            web.get("/v1/storage/{id}/manifest", self.manifest),
+            web.post("/v1/storage/{id}/verify", self.verify),
+            web.post("/v1/storage/{id}/renew", self.renew),
+            web.post("/v1/storage/{id}/forget", self.forget),
+            web.get("/v1/storage/{id}/auditor", self.appointments),
+            web.post("/v1/audits", self.audit),
+            web.post("/v1/restores", self.restore),
+            web.get("/v1/restores/{number}", self.restoring),
+        ]
+
+    async def objects(self, request: web.Request) -> web.Response:
+        return answer(models.Objects(objects=[_object(each) for each in await self._renter.stored()]))
+
+    async def store(self, request: web.Request) -> web.Response:
+        body = await read_body(request, models.StoreBody)
+        stored = await self._renter.store(
+            StoreRequest(
+                path=Path(body.path),
+                k=body.k,
+                n=body.n,
+                days=body.days,
+                max_price=body.max_price,
+                public=body.public,
+                renew=body.renew,
+                auditor=NOBODY if body.auditor is None else Address.parse(body.auditor),
+                rail=body.rail or "",
+            )
+        )
+        return answer(_object(await self._renter.overview(stored.id)))
+
+    async def object(self, request: web.Request) -> web.Response:
+        return answer(_object(await self._renter.overview(request.match_info["id"])))
+
+    async def manifest(self, request: web.Request) -> web.Response:
+        name = request.match_info["id"]
+        stored = (await self._renter.overview(name)).stored
+        data = await self._renter.manifest(stored.id)
+        return answer(models.ManifestFile(id=stored.id, manifest=b64encode(data).decode()))
+
+    async def verify(self, request: web.Request) -> web.Response:
+        stored = (await self._renter.overview(request.match_info["id"])).stored
+        verdicts = [
+            models.Verified(
+                shard=rental.shard,
+                host=rental.terms.host.evm,
+                verdict=examined.finding.verdict.value,
+                reason=examined.finding.reason,
+                evidence="" if examined.evidence is None else b64encode(examined.evidence.encode()).decode(),
+            )
+            for rental, examined in await self._renter.verify(stored.id)
+        ]
+        return answer(models.Verdicts(id=stored.id, verdicts=verdicts))
+
+    async def renew(self, request: web.Request) -> web.Response:
+        body = await read_body(request, models.RenewBody)
+        stored = await self._renter.renew(request.match_info["id"], days=body.days, on=body.on)
+        return answer(_object(await self._renter.overview(stored.id)))
+
+    async def forget(self, request: web.Request) -> web.Response:
+        stored = await self._renter.forget(request.match_info["id"])
+        return answer(_object(await self._renter.overview(stored.id)))
+
+    async def appointments(self, request: web.Request) -> web.Response:
+        found = await self._renter.appointments(request.match_info["id"])
+        return answer(models.Contracts(contracts=[each.body() for each in found]))
+
+    async def audit(self, request: web.Request) -> web.Response:
+        body = await read_body(request, models.Contracts)
+        if len(body.contracts) > MAX_SHARDS:
+            raise RequestError(f"{len(body.contracts)} contracts, at most {MAX_SHARDS} at once")
+        given = [Appointment.parse(each) for each in body.contracts]
+        for each in given:
+            await self._renter.audit(each)
+        return answer(models.Taken(contracts=len(given)))
+
+    async def restore(self, request: web.Request) -> web.Response:
+        body, renter = await read_body(request, models.RestoreBody), self._renter
+        out = Path(body.out)
+        if body.id is not None and body.manifest is None:
+            stored = (await renter.overview(body.id)).stored
+            started = renter.restores.start(out, lambda progress: renter.restore(stored.id, out, progress))
+        elif body.manifest is not None and body.id is None:
+            try:
+                data = b64decode(body.manifest, validate=True)
+            except ValueError:
+                raise RequestError("manifest: not base64") from None
+            started = renter.restores.start(out, lambda progress: renter.restore_manifest(data, out, progress))
+        else:
+            raise RequestError("name either a stored object or a manifest")
+        return answer(_status(started))
+
+    async def restoring(self, request: web.Request) -> web.Response:
+        number = request.match_info["number"]
+        if not number.isdecimal() or len(number) > 9:
+            raise RequestError("a restore is named by its number")
+        return answer(_status(self._renter.restores.get(int(number))))
+
+
+def _object(overview: Overview) -> models.Object:
+    stored, manifest = overview.stored, overview.manifest
+    return models.Object(
+        id=stored.id,
+        name=stored.path.name,
+        stage=stored.stage.value,
+        rail=stored.rail,
+        size=None if manifest is None else manifest.length,
+        k=stored.k,
+        n=stored.n,
+        good=overview.good,
+        public=stored.public,
+        renew=stored.renew,
+        until=overview.until,
+        locked=overview.locked,
+        paid=overview.paid,
+        note=stored.note,
+        contracts=[
+            models.Kept(
+                shard=rental.shard,
+                host=rental.terms.host.evm,
+                url=rental.url,
+                state=rental.state.value,
+                until=rental.terms.end,
+                missed=rental.missed,
+                paid=rental.vouched * rental.terms.price_per_epoch,
+                escrow=rental.terms.escrow,
+            )
+            for rental in overview.rentals
+        ],
+    )
+
+
+def _status(restore: Restore) -> models.RestoreStatus:
+    return models.RestoreStatus(
+        number=restore.number,
+        out=str(restore.out),
+        done=restore.done,
+        finished=restore.finished,
+        fault=restore.fault,
+        hint=restore.hint,
+    )

@@ -1,0 +1,119 @@
+"""What the API takes and gives about storage that we rent."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from node.http.models import Folder, Model, Text, Units
+
+Days = Annotated[int, Field(strict=True, ge=1, le=1825)]
+Copies = Annotated[int, Field(strict=True, ge=1, le=255)]
+
+
+class StoreBody(Model):
+    """`k` of `n` shards restore it; `max_price`: units per GiB and day; `rail`: a name, where there are several."""
+
+    path: Folder
+    k: Copies = 10
+    n: Copies = 30
+    days: Days = 30
+    max_price: Units | None = None
+    public: Annotated[bool, Field(strict=True)] = False
+    renew: Annotated[bool, Field(strict=True)] = True
+    auditor: Text | None = None
+    rail: Text | None = None
+
+
+class RenewBody(Model):
+    days: Days | None = None
+    on: Annotated[bool, Field(strict=True)] = True
+
+
+class RestoreBody(Model):
+    """Exactly one of `id` and `manifest` (base64 of an exported manifest)."""
+
+    id: Text | None = None
+    manifest: Text | None = None
+    out: Folder
+
+
+class Kept(Model):
+    """One contract. `missed`: epochs in a row without an answer; `until`: Unix seconds."""
+
+    shard: int
+    host: str
+    url: str
+    state: str
+    until: int
+    missed: int
+    paid: Units
+    escrow: Units
+
+
+class Object(Model):
+    """An object. `size`: plain bytes, None while it is packed; `good`: shards whose hosts showed them last time."""
+
+    id: str
+    name: str
+    stage: str
+    rail: str
+    size: int | None
+    k: int
+    n: int
+    good: int
+    public: bool
+    renew: bool
+    until: int
+    locked: Units
+    paid: Units
+    note: str
+    contracts: list[Kept]
+
+
+class Objects(Model):
+    objects: list[Object]
+
+
+class ManifestFile(Model):
+    """`manifest`: base64 of the file that restores the object anywhere, with the wallet's seed."""
+
+    id: str
+    manifest: str
+
+
+class Verified(Model):
+    """`evidence`: base64 of a bundle for `bttnode evidence check`; "" where there is none."""
+
+    shard: int
+    host: str
+    verdict: str
+    reason: str
+    evidence: str
+
+
+class Verdicts(Model):
+    id: str
+    verdicts: list[Verified]
+
+
+class Contracts(Model):
+    """`contracts`: `node.storage.messages.Appointment`s as JSON objects."""
+
+    contracts: list[dict[str, Any]]
+
+
+class Taken(Model):
+    """How many contracts are audited now."""
+
+    contracts: int
+
+
+class RestoreStatus(Model):
+    number: int
+    out: str
+    done: int
+    finished: bool
+    fault: str
+    hint: str

@@ -1,0 +1,94 @@
+"""Lost shards → new files, from any k others.
+
+Both ends are checked: what is read against the roots of the shards it is read from, what is written against the root
+that the manifest has for it. A shard gets its root as its name when it is whole and durable, as in `pack`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from node.packing.errors import CancelledByUserError, PackingError
+from node.packing.pack import READ, ShardWriter
+from node.packing.unpack import ShardReaders
+from node.storage.erasure import Code
+from node.storage.errors import ShardError
+from node.storage.manifest import Manifest
+from node.storage.merkle import TreeHasher, TreeLayout
+
+
+def rebuild(
+    manifest: Manifest,
+    shards: Mapping[int, Path],
+    wanted: Sequence[int],
+    folder: Path,
+    *,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> None:
+    """Write the shards numbered `wanted` into `folder`, each `<root in hex>` with its `.tree`.
+
+    `shards`: k files by number. What an interrupted call left is written over. Raises `PackingError`; `BadShardError`
+    names a file that is not what its root says; `ShardError` for fewer than k.
+    """
+    layout, code = manifest.stripes, Code(manifest.k, manifest.n)
+    try:
+        with ExitStack() as stack:
+            readers = stack.enter_context(ShardReaders(manifest, shards))
+            writers: dict[int, ShardWriter] = {}
+            for number in wanted:
+                _remove(folder, number)
+                writers[number] = ShardWriter(folder, number, TreeLayout(layout.shard_length))
+                stack.callback(_remove, folder, number)
+                stack.callback(writers[number].close)
+            for index in range(layout.stripes):
+                made = code.rebuild(readers.read(*layout.fragment(index)), wanted)
+                for number, writer in writers.items():
+                    writer.write(memoryview(made[number]))
+                if cancelled():
+                    raise CancelledByUserError("rebuilding was stopped")
+            readers.check()
+            for number, writer in writers.items():
+                root = writer.finish()
+                if root != manifest.shards[number].root:
+                    raise PackingError(f"shard {number} came out different from what was stored: the manifest is wrong")
+                writer.tree.replace(folder / f"{root.hex()}.tree")
+                writer.path.replace(folder / root.hex())
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            stack.callback(os.close, descriptor)
+            os.fsync(descriptor)
+    except OSError as error:
+        raise PackingError(f"cannot write {error.filename or folder} ({error.strerror})") from None
+
+
+def _remove(folder: Path, number: int) -> None:
+    (folder / f"{number}.new").unlink(missing_ok=True)
+    (folder / f"{number}.tree.new").unlink(missing_ok=True)
+
+
+def adopt(shard: Path, folder: Path, root: bytes, length: int) -> None:
+    """Move a downloaded shard into `folder`, on the same disk, with its tree beside it.
+
+    Raises `PackingError` when it is not what its root says, or the disk does not take it.
+    """
+    hasher = TreeHasher(TreeLayout(length))
+    tree = folder / f"{root.hex()}.tree"
+    try:
+        with shard.open("rb+") as data, tree.open("wb") as nodes:
+            while part := data.read(READ):
+                for place in hasher.update(part):
+                    nodes.seek(place.offset)
+                    nodes.write(place.data)
+            for place in hasher.finish():
+                nodes.seek(place.offset)
+                nodes.write(place.data)
+            nodes.flush()
+            os.fsync(nodes.fileno())
+            os.fsync(data.fileno())
+        if hasher.root != root:
+            raise PackingError("a downloaded shard is not what its root says")
+        shard.replace(folder / root.hex())
+    except (OSError, ShardError) as error:
+        raise PackingError(f"cannot keep a downloaded shard ({error})") from None

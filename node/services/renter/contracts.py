@@ -1,0 +1,206 @@
+"""One contract on its way: proposed, opened, delivered, and ended. Each step is durable before it acts.
+
+    step        before it acts is durable            what a repetition does
+    propose     our signature                        the host answers with the same consent
+    open        both signatures                      the market is asked first; the intent is the same one
+    deliver     that it is open                      seeds the same file, asks again for blocks
+    call off    that it is open                      the intent is the same one
+    cancel      that the user dropped it             the host signs the same cancellation
+
+A host that was asked once has our signature, and could open the contract until it starts, whatever it said to us. So a
+contract is never forgotten before its start has passed and the market has been asked.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+from node.ports.clock import Clock
+from node.ports.peerapi import PeerApiError, PeerRefusedError
+from node.ports.renting import (
+    AuditRecord,
+    MarketError,
+    MarketPort,
+    MarketRefusedError,
+    OnChain,
+    Rental,
+    RenterStore,
+    ShardCarrier,
+    TransferError,
+)
+from node.services.renter.auditing import Auditing
+from node.services.renter.decisions import Todo, delivered, todo
+from node.services.renter.errors import HostError
+from node.services.renter.hosts import Hosts
+from node.services.renter.policy import Policy
+from node.storage.audit import Verdict
+from node.storage.lifecycle import Event, MarketStatus, State, from_chain, step
+from wallet.keys import PrivateKey
+from wallet.storage_terms import Cancel, sign
+
+log = logging.getLogger(__name__)
+
+TRIES = 3
+"""How often a host is asked to sign before another one is."""
+
+
+class Contracts:
+    """Moves contracts of one rail on."""
+
+    def __init__(
+        self,
+        *,
+        hosts: Hosts,
+        market: MarketPort,
+        store: RenterStore,
+        carrier: ShardCarrier,
+        auditing: Auditing,
+        key: PrivateKey,
+        clock: Clock,
+        policy: Policy,
+    ) -> None:
+        self._hosts = hosts
+        self._market = market
+        self._store = store
+        self._carrier = carrier
+        self._auditing = auditing
+        self._key = key
+        self._clock = clock
+        self._policy = policy
+        self._tries: dict[bytes, int] = {}
+        self._not_before: dict[bytes, float] = {}
+        self._steps: dict[Todo, Callable[[Rental, Path], Awaitable[Rental]]] = {
+            Todo.PROPOSE: self._propose,
+            Todo.OPEN: self._open,
+            Todo.LOOK: self._look,
+            Todo.DELIVER: self._deliver,
+            Todo.CALL_OFF: self._call_off,
+            Todo.CANCEL: self._cancel,
+            Todo.CLOSE: self._close,
+        }
+
+    async def advance(self, rental: Rental, folder: Path) -> Rental:
+        """Take the next step, if it is time for one; `folder` has the shard where it is staged."""
+        wanted = todo(rental, self._clock.wall(), self._policy)
+        act = self._steps.get(wanted)
+        if act is None or self._clock.now() < self._not_before.get(rental.id, 0.0):
+            return rental
+        try:
+            after = await act(rental, folder)
+        except (MarketError, PeerApiError, HostError, TransferError) as error:
+            log.info("storage contract %s: %s: %s", rental.id.hex()[:12], wanted, error)
+            after = rental
+        if after is rental:
+            self._not_before[rental.id] = self._clock.now() + self._policy.retry
+        else:
+            self._not_before.pop(rental.id, None)
+        return after
+
+    async def _keep(self, rental: Rental) -> Rental:
+        await self._store.save_rental(rental)
+        return rental
+
+    async def _move(self, rental: Rental, event: Event) -> Rental:
+        return await self._keep(replace(rental, state=step(rental.state, event)))
+
+    # --- steps -------------------------------------------------------------------------------------------------------
+
+    async def _propose(self, rental: Rental, folder: Path) -> Rental:
+        tries = self._tries[rental.id] = self._tries.get(rental.id, 0) + 1
+        try:
+            signature = await self._hosts.propose(rental, self._carrier.addresses)
+        except (PeerRefusedError, HostError) as error:
+            log.info("host %s declines: %s", rental.url, error)
+            return await self._keep(replace(rental, dropped=True))
+        except PeerApiError:
+            if tries < TRIES:
+                raise
+            return await self._keep(replace(rental, dropped=True))
+        return await self._keep(replace(rental, host_signature=signature, state=step(rental.state, Event.SIGN)))
+
+    async def _open(self, rental: Rental, folder: Path) -> Rental:
+        if (await self._market.status(rental.terms)).status is MarketStatus.UNKNOWN:
+            try:
+                await self._market.open(rental.terms, rental.renter_signature, rental.host_signature)
+            except MarketRefusedError as error:
+                # Another transaction may have opened it: only the market knows, once it cannot be opened any more.
+                log.info("the market does not open contract %s: %s", rental.id.hex()[:12], error)
+                return await self._keep(replace(rental, dropped=True))
+        return await self._move(rental, Event.OPEN)
+
+    async def _look(self, rental: Rental, folder: Path) -> Rental:
+        chain = await self._market.status(rental.terms)
+        if chain.status is MarketStatus.UNKNOWN:
+            if await self._market.chain_time() < rental.terms.start:
+                return rental
+            return await self._move(rental, Event.LAPSE)
+        return await self._follow(rental, chain)
+
+    async def _deliver(self, rental: Rental, folder: Path) -> Rental:
+        if self._clock.wall() >= rental.terms.start:
+            looked = await self._follow(rental, await self._market.status(rental.terms))
+            if looked.state is not rental.state:
+                return looked
+        if (folder / rental.terms.root.hex()).is_file():
+            await self._carrier.seed(rental.terms.root, rental.terms.length, folder)
+        examined = await self._auditing.examine(rental)
+        if examined.finding.verdict is Verdict.SILENT:
+            return rental
+        audit = examined.record(rental, max(-1, rental.terms.epoch_at(examined.at)))
+        await self._store.save_audit(audit)
+        return await self._judged(rental, audit)
+
+    async def _judged(self, rental: Rental, audit: AuditRecord) -> Rental:
+        if audit.verdict is Verdict.PASSED:
+            return await self._move(rental, Event.DELIVER)
+        return await self._keep(replace(rental, convicted=True, dropped=True))
+
+    async def _call_off(self, rental: Rental, folder: Path) -> Rental:
+        try:
+            await self._market.call_off(rental.terms)
+        except MarketRefusedError:
+            return await self._follow(rental, await self._market.status(rental.terms))
+        return await self._move(rental, Event.CALL_OFF)
+
+    async def _cancel(self, rental: Rental, folder: Path) -> Rental:
+        """The epochs that have begun are paid, the others are not."""
+        terms = rental.terms
+        through = min(terms.epochs, max(rental.vouched, terms.epoch_at(self._clock.wall()) + 1))
+        cancel = Cancel(rental.id, through)
+        signature = sign(self._hosts.market, cancel, self._key)
+        consent = await self._hosts.cancel(rental, cancel, signature)
+        await self._market.cancel(terms, through, signature, consent)
+        return await self._move(rental, Event.CANCEL)
+
+    async def _close(self, rental: Rental, folder: Path) -> Rental:
+        terms = rental.terms
+        chain = await self._market.status(terms)
+        if chain.status is MarketStatus.ACTIVE:
+            over = terms.end if chain.paid >= chain.epochs else terms.end + terms.epoch_length
+            if chain.answer_by or await self._market.chain_time() < over:
+                return rental
+            await self._market.close(terms)
+            chain = await self._market.status(terms)
+        return await self._follow(rental, chain)
+
+    # --- the market's word -------------------------------------------------------------------------------------------
+
+    async def follow(self, rental: Rental) -> Rental:
+        """Take over what the market says of a contract that is in force. Raises `MarketError`."""
+        return await self._follow(rental, await self._market.status(rental.terms))
+
+    async def _follow(self, rental: Rental, chain: OnChain) -> Rental:
+        state = from_chain(
+            chain.status, challenged=bool(chain.answer_by), exiting=chain.exiting, delivered=delivered(rental)
+        )
+        if state is None:
+            return rental
+        leaves = rental.terms.epoch_start(chain.epochs) if chain.exiting else rental.leaves
+        if (state, leaves) == (rental.state, rental.leaves):
+            return rental
+        if state is State.CANCELLED and rental.state is State.UPLOADING:
+            log.info("host %s called contract %s off", rental.url, rental.id.hex()[:12])
+        return await self._keep(replace(rental, state=state, leaves=leaves))

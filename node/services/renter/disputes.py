@@ -1,0 +1,84 @@
+"""Disputes: a host that lost a shard pays for it, when the user's policy says so.
+
+The challenge on chain names a block that the host could not show, or, where it was silent, a random one. It costs a
+bond, which comes back if nobody answers in time, and goes to the host's payee otherwise; so it is opened only after a
+signed wrong answer, or silence that has lasted, and never above the bond that the policy allows. An answer to a host's
+silence is worth its bond: it shows that the shard is there.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from node.ports.renting import MarketError, MarketPort, Rental, RenterStore
+from node.services.renter.auditing import Examined
+from node.services.renter.policy import Policy
+from node.storage.audit import Verdict
+from node.storage.lifecycle import Event, MarketStatus, State, step
+
+log = logging.getLogger(__name__)
+
+
+class Disputes:
+    """Opens and ends challenges on one rail. `uniform(a, b)`: a random number from a to b."""
+
+    def __init__(
+        self,
+        market: MarketPort,
+        store: RenterStore,
+        policy: Policy,
+        *,
+        uniform: Callable[[int, int], int],
+    ) -> None:
+        self._market = market
+        self._store = store
+        self._policy = policy
+        self._uniform = uniform
+        self._opened: set[bytes] = set()
+
+    async def hear(self, rental: Rental, examined: Examined) -> None:
+        """An audit did not pass."""
+        wrong = examined.finding.verdict is Verdict.WRONG
+        if not self._policy.dispute or not (wrong or rental.missed >= self._policy.patience):
+            return
+        if rental.id in self._opened or rental.state not in (State.ACTIVE, State.EXITING):
+            return
+        try:
+            bond = await self._market.bond()
+            if bond > self._policy.max_bond or bond > await self._market.balance():
+                log.info("no challenge of %s: its bond is %d units", rental.url, bond)
+                return
+            index = examined.wrong if examined.wrong is not None else self._uniform(0, rental.terms.blocks - 1)
+            await self._market.challenge(rental.terms, index)
+        except MarketError as error:
+            log.info("challenge of %s: %s", rental.url, error)
+            return
+        self._opened.add(rental.id)
+        await self._store.save_rental(replace(rental, state=step(rental.state, Event.CHALLENGE)))
+
+    async def end(self, rental: Rental) -> None:
+        """Look after a challenge that is open: answered, or to be failed."""
+        if rental.state not in (State.CHALLENGED, State.EXITING_CHALLENGED):
+            return
+        try:
+            chain = await self._market.status(rental.terms)
+            event = None
+            if chain.status is MarketStatus.FAILED:
+                event = Event.FAIL
+            elif chain.status is MarketStatus.ACTIVE and not chain.answer_by:
+                event = Event.ANSWER
+            elif chain.answer_by and await self._market.chain_time() > chain.answer_by:
+                await self._market.fail(rental.terms)
+                event = Event.FAIL
+        except MarketError as error:
+            log.info("challenge of %s: %s", rental.url, error)
+            return
+        if event is None:
+            return
+        self._opened.discard(rental.id)
+        after = replace(rental, state=step(rental.state, event))
+        if event is Event.ANSWER:
+            after = replace(after, missed=0)
+        await self._store.save_rental(after)

@@ -1,0 +1,193 @@
+"""New contracts for shards that have none: quotes, the cheapest permitted hosts, signed offers, and their money.
+
+The offers of one round are durable before anybody is asked. A host checks what the renter has in the market before it
+signs, so the money is put there first, for all contracts that may still be opened together; what is there and not
+promised counts. The transaction's key is made of what it is for: after a crash it is the same transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+
+from node.ports.clock import Clock
+from node.ports.renting import Discovery, FoundHost, MarketPort, Rental, RenterStore, StoredObject
+from node.services.renter.decisions import given_up
+from node.services.renter.errors import HostError
+from node.services.renter.hosts import Hosts, candidate
+from node.services.renter.policy import Policy
+from node.services.renter.together import together
+from node.storage.errors import TermsError
+from node.storage.lifecycle import State
+from node.storage.manifest import Manifest
+from node.storage.messages import Quote
+from node.storage.placement import Request, choose
+from node.storage.terms import Wish, epochs_for, offer
+from wallet.address import Address
+from wallet.keys import PrivateKey
+from wallet.storage_terms import StorageContract, sign
+
+log = logging.getLogger(__name__)
+
+MAX_REASONS = 3
+UNOPENED = frozenset((State.OFFERED, State.SIGNED))
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Offers that are durable now, and why there are not more of them, in one line."""
+
+    rentals: tuple[Rental, ...]
+    note: str = ""
+
+
+class Placing:
+    """Makes offers on one rail. `nonce`: random bytes of a length."""
+
+    def __init__(
+        self,
+        *,
+        discovery: Discovery,
+        hosts: Hosts,
+        market: MarketPort,
+        store: RenterStore,
+        key: PrivateKey,
+        clock: Clock,
+        policy: Policy,
+        nonce: Callable[[int], bytes],
+    ) -> None:
+        self._discovery = discovery
+        self._hosts = hosts
+        self._market = market
+        self._store = store
+        self._key = key
+        self._clock = clock
+        self._policy = policy
+        self._nonce = nonce
+        self._funding = asyncio.Lock()
+
+    async def place(
+        self, stored: StoredObject, manifest: Manifest, shards: Collection[int], avoid: Collection[Address]
+    ) -> Placed:
+        """Offer contracts for these shards to hosts other than `avoid` and those that have one of this object."""
+        rentals = [rental for rental in await self._store.rentals(stored.id) if not given_up(rental, self._policy)]
+        taken = {rental.terms.host for rental in rentals} | set(avoid)
+        found = [host for host in await self._discovery.hosts(stored.rail) if host.peer.address not in taken]
+        quoted = await self._hosts.quotes(found, now := self._clock.wall())
+        by_host = {quote.table.host: (host, quote) for host, quote in quoted}
+        request = Request(
+            id=manifest.id,
+            shards=len(shards),
+            length=manifest.shard_length,
+            seconds=_term(stored, now),
+            max_price=stored.max_price,
+            owners=frozenset(rental.terms.payee for rental in rentals),
+            networks=frozenset(rental.network for rental in rentals),
+        )
+        placement = choose(request, [candidate(*each) for each in by_host.values()], now)
+        offers = []
+        for shard, chosen in zip(sorted(shards), placement.chosen, strict=False):
+            host, quote = by_host[chosen.host]
+            try:
+                terms = self._terms(stored, manifest, shard, quote, now)
+            except HostError as error:  # an absurd price or epoch: no market would open it
+                log.info("host %s: %s", host.peer.url, error)
+                continue
+            offers.append(self._rental(stored, shard, host, quote, terms))
+        await together(map(self._store.save_rental, offers))
+        note = "" if not placement.missing else _missing(placement.missing, len(found), placement.refused)
+        return Placed(tuple(offers), note)
+
+    async def renew(self, stored: StoredObject, manifest: Manifest, rental: Rental) -> Rental:
+        """Offer the same host a contract that follows `rental`.
+
+        Raises `HostError` where its price or terms are not the user's any more, and `PeerApiError`s.
+        """
+        quote = await self._hosts.quote(rental.peer, now := self._clock.wall())
+        epochs = epochs_for(stored.seconds, quote.table.epoch_length)
+        if quote.table.storage_price > stored.max_price:
+            raise HostError(f"{rental.url} now asks {quote.table.storage_price} per GiB and day: too dear")
+        if not quote.table.min_epochs <= epochs <= quote.table.max_epochs:
+            raise HostError(f"{rental.url} does not rent for so long any more")
+        terms = self._terms(stored, manifest, rental.shard, quote, now, follows=rental)
+        host = FoundHost(rental.peer, rental.network, 0)
+        renewal = self._rental(stored, rental.shard, host, quote, terms, renews=rental.id)
+        await self._store.save_rental(renewal)
+        return renewal
+
+    async def fund(self, rail: str) -> None:
+        """Have the money in the market for all contracts that may be opened. Raises `MarketError`s."""
+        async with self._funding:
+            waiting = [
+                rental
+                for rental in await self._store.rentals()
+                if rental.rail == rail and rental.object and rental.state in UNOPENED and not rental.dropped
+            ]
+            short = sum(rental.terms.escrow for rental in waiting) - await self._market.balance()
+            if short > 0:
+                parts = (short.to_bytes(32, "big"), *sorted(rental.id for rental in waiting))
+                await self._market.deposit(sha256(b"".join(parts)).hexdigest(), short)
+
+    def _terms(
+        self,
+        stored: StoredObject,
+        manifest: Manifest,
+        shard: int,
+        quote: Quote,
+        now: int,
+        *,
+        follows: Rental | None = None,
+    ) -> StorageContract:
+        length = manifest.shard_length
+        wish = Wish(
+            root=manifest.shards[shard].root,
+            length=length,
+            renter=self._key.address,
+            start=follows.terms.end if follows else now + self._policy.start_after(length),
+            epochs=epochs_for(_term(stored, now), quote.table.epoch_length),
+            nonce=int.from_bytes(self._nonce(16), "big"),
+            auditor=stored.auditor,
+        )
+        try:
+            return offer(quote.table, wish)
+        except TermsError as error:
+            raise HostError(str(error)) from error
+
+    def _rental(
+        self,
+        stored: StoredObject,
+        shard: int,
+        host: FoundHost,
+        quote: Quote,
+        terms: StorageContract,
+        renews: bytes = b"",
+    ) -> Rental:
+        market = self._hosts.market
+        return Rental(
+            id=terms.digest(market),
+            object=stored.id,
+            shard=shard,
+            rail=stored.rail,
+            terms=terms,
+            state=State.OFFERED,
+            url=host.peer.url,
+            network=host.network,
+            peers=quote.peers,
+            download_price=quote.table.download_price,
+            renter_signature=sign(market, terms, self._key),
+            renews=renews,
+        )
+
+
+def _term(stored: StoredObject, now: int) -> int:
+    """Seconds for which a contract made now should run."""
+    return stored.seconds if stored.renew else max(1, stored.until - now)
+
+
+def _missing(missing: int, found: int, refused: Mapping[Address, str]) -> str:
+    reasons = "; ".join(f"{host.evm}: {reason}" for host, reason in list(refused.items())[:MAX_REASONS])
+    more = f"; and {len(refused) - MAX_REASONS} more" if len(refused) > MAX_REASONS else ""
+    return f"{missing} more hosts are needed ({found} found{f', {reasons}{more}' if refused else ''})"[:400]

@@ -1,0 +1,259 @@
+"""What one object needs, step by step: packed, placed, delivered, repaired, renewed, forgotten.
+
+`step` looks at the records and the staging folder and does what is next; it may be called at any time and after any
+crash. Packing and repair take long, so they run beside it, one per object, and `step` comes back to their results.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
+
+from node.packing.errors import PackingError
+from node.packing.pack import Keys, pack
+from node.packing.scan import scan
+from node.ports.clock import Clock
+from node.ports.peerapi import PeerApiError
+from node.ports.renting import MarketError, Rental, RenterStore, ShardCarrier, Stage, StoredObject
+from node.services.renter.contracts import Contracts
+from node.services.renter.decisions import to_free, to_place, to_renew
+from node.services.renter.errors import HostError, RestoreError
+from node.services.renter.placing import UNOPENED, Placing
+from node.services.renter.policy import Policy
+from node.services.renter.repairing import Repairing
+from node.services.renter.staging import Staging
+from node.services.renter.together import together
+from node.storage.lifecycle import ENDS
+from node.storage.manifest import Manifest
+from node.storage.sealing import KEY_BYTES
+from wallet.address import Address
+
+log = logging.getLogger(__name__)
+
+OVER = "its term is over, hosts may delete it: `bttnode forget` takes it off the list"
+
+
+@dataclass(slots=True)
+class _Work:
+    """A long task of one object."""
+
+    task: asyncio.Task[None]
+    stop: bool = False
+
+
+class Tending:
+    """Looks after the objects of one rail. `wrapping`: the wallet's key that wraps objects' keys; `changed` hears when
+    the next step can be taken at once."""
+
+    def __init__(
+        self,
+        *,
+        store: RenterStore,
+        staging: Staging,
+        carrier: ShardCarrier,
+        contracts: Contracts,
+        placing: Placing,
+        repairing: Repairing,
+        clock: Clock,
+        policy: Policy,
+        wrapping: bytes,
+        nonce: Callable[[int], bytes],
+        changed: Callable[[], None],
+    ) -> None:
+        self._changed = changed
+        self._store = store
+        self._staging = staging
+        self._carrier = carrier
+        self._contracts = contracts
+        self._placing = placing
+        self._repairing = repairing
+        self._clock = clock
+        self._policy = policy
+        self._wrapping = wrapping
+        self._nonce = nonce
+        self._work: dict[str, _Work] = {}
+        self._next_offer: dict[str, float] = {}
+
+    async def close(self) -> None:
+        """Stop long tasks; what they have not finished is begun anew at the next start."""
+        for work in self._work.values():
+            work.stop = True
+            work.task.cancel()
+        await asyncio.gather(*(work.task for work in self._work.values()), return_exceptions=True)
+        self._work.clear()
+
+    async def settle(self) -> None:
+        """Wait for the long tasks that are under way."""
+        await asyncio.gather(*(work.task for work in self._work.values()), return_exceptions=True)
+
+    async def step(self, stored: StoredObject) -> None:
+        """Do what this object needs now."""
+        work = self._work.get(stored.id)
+        if work is not None and work.task.done():
+            del self._work[stored.id]
+            work = None
+        if stored.stage is Stage.FORGOTTEN:
+            if work is not None:
+                work.stop = True
+            else:
+                await self._forget(stored)
+        elif stored.stage is Stage.PACKING:
+            if work is None:
+                self._start(stored, self._pack)
+        else:
+            await self._keep(stored, Manifest.decode(stored.manifest), busy=work is not None)
+
+    def _start(self, stored: StoredObject, job: Callable[[StoredObject, _Work], Coroutine[None, None, None]]) -> None:
+        async def run() -> None:
+            try:
+                await job(stored, self._work[stored.id])
+                self._changed()
+            except (PackingError, RestoreError) as error:
+                await self._note(stored.id, f"{error}: {error.hint}")
+
+        self._work[stored.id] = _Work(asyncio.create_task(run()))
+
+    async def _note(self, object_id: str, note: str) -> None:
+        """Tell the user; only what changes is written."""
+        for stored in await self._store.objects():
+            if stored.id == object_id and stored.note != note:
+                await self._store.save_object(replace(stored, note=note))
+
+    # --- packing -----------------------------------------------------------------------------------------------------
+
+    async def _pack(self, stored: StoredObject, work: _Work) -> None:
+        folder = self._staging.empty(stored.id)
+        keys = None if stored.public else Keys(self._nonce(KEY_BYTES), self._wrapping)
+
+        def run() -> Manifest:
+            return pack(
+                scan(stored.path),
+                folder,
+                k=stored.k,
+                n=stored.n,
+                keys=keys,
+                created=stored.created,
+                cancelled=lambda: work.stop,
+            )
+
+        manifest = await asyncio.to_thread(run)
+        await self._store.save_object(replace(stored, stage=Stage.PLACING, manifest=manifest.encode(), note=""))
+
+    # --- keeping -----------------------------------------------------------------------------------------------------
+
+    async def _keep(self, stored: StoredObject, manifest: Manifest, *, busy: bool) -> None:
+        rentals = await self._advance(stored)
+        staged = self._staging.staged(stored.id, manifest)
+        if not busy:
+            staged -= await self._free(stored, manifest, rentals, staged)
+        if stored.stage is Stage.PLACING and not staged:
+            await self._store.save_object(replace(stored, stage=Stage.KEPT, note=""))
+            return
+        if not stored.renew and self._clock.wall() >= stored.until:
+            await self._note(stored.id, OVER)
+            return
+        note = stored.note
+        if missing := to_place(rentals, staged, self._policy):
+            note = await self._offer(stored, manifest, missing, rentals)
+        elif not busy:
+            note = ""
+            self._repair(stored, manifest, rentals, staged)
+        if stored.renew:
+            await self._renew(stored, manifest, rentals)
+        await self._note(stored.id, note)
+
+    async def _advance(self, stored: StoredObject) -> list[Rental]:
+        """Every contract's next step: money first, then all of them together."""
+        rentals = await self._store.rentals(stored.id)
+        folder = self._staging.folder(stored.id)
+        if any(rental.state in UNOPENED and not rental.dropped for rental in rentals):
+            try:
+                await self._placing.fund(stored.rail)
+            except MarketError as error:
+                await self._note(stored.id, f"no money in the market: {error}")
+                return list(rentals)
+        after = await together(self._contracts.advance(rental, folder) for rental in rentals)
+        if after != list(rentals):
+            self._changed()
+        return after
+
+    async def _offer(
+        self, stored: StoredObject, manifest: Manifest, shards: set[int], rentals: Sequence[Rental]
+    ) -> str:
+        """New offers, not more often than every `retry` seconds; returns what to tell the user."""
+        if self._clock.now() < self._next_offer.get(stored.id, 0.0):
+            return stored.note
+        self._next_offer[stored.id] = self._clock.now() + self._policy.retry
+        placed = await self._placing.place(stored, manifest, shards, self._avoided(rentals))
+        if placed.rentals:
+            self._changed()
+        return placed.note
+
+    def _avoided(self, rentals: Sequence[Rental]) -> set[Address]:
+        """Hosts that gave a wrong answer, and for a while those that declined, or agreed and did not keep to it."""
+        now, policy = self._clock.wall(), self._policy
+
+        def since(rental: Rental) -> int:
+            # When it was asked; of one that agreed, when it should have had the shard.
+            start = rental.terms.start
+            return start if rental.host_signature else start - policy.start_after(rental.terms.length)
+
+        return {
+            rental.terms.host
+            for rental in rentals
+            if rental.convicted or ((rental.dropped or rental.state in ENDS) and now < since(rental) + policy.avoid)
+        }
+
+    async def _free(
+        self, stored: StoredObject, manifest: Manifest, rentals: Sequence[Rental], staged: set[int]
+    ) -> set[int]:
+        """Let go of staged shards that hosts have; returns which."""
+        done = to_free(rentals, staged, self._policy)
+        # Shards may be equal (of one data shard, or of zeros in a public object): then they are one file.
+        roots = {manifest.shards[number].root for number in done}
+        roots -= {manifest.shards[number].root for number in staged - done}
+        for root in roots:
+            await self._carrier.stop(root)
+        self._staging.free(stored.id, roots)
+        return {number for number in done if manifest.shards[number].root in roots}
+
+    def _repair(self, stored: StoredObject, manifest: Manifest, rentals: Sequence[Rental], staged: set[int]) -> None:
+        plan = self._repairing.plan(manifest, rentals, staged, self._clock.wall())
+        if not plan.rebuild and not plan.copy:
+            return
+        log.info("repair of %s: %s", stored.id, plan.reason)
+        folder = self._staging.folder(stored.id)
+
+        async def repair(stored: StoredObject, work: _Work) -> None:
+            await self._repairing.repair(manifest, plan, rentals, folder)
+
+        self._start(stored, repair)
+
+    async def _renew(self, stored: StoredObject, manifest: Manifest, rentals: Sequence[Rental]) -> None:
+        for rental in to_renew(rentals, self._clock.wall(), self._policy):
+            key = rental.id.hex()
+            if self._clock.now() < self._next_offer.get(key, 0.0):
+                continue
+            self._next_offer[key] = self._clock.now() + self._policy.retry
+            try:
+                await self._placing.renew(stored, manifest, rental)
+            except PeerApiError as error:
+                log.info("renewal with %s: %s", rental.url, error)
+            except HostError as error:
+                log.info("no renewal with %s: %s", rental.url, error)
+                await self._store.save_rental(replace(rental, leaves=rental.terms.end))
+
+    # --- forgetting --------------------------------------------------------------------------------------------------
+
+    async def _forget(self, stored: StoredObject) -> None:
+        rentals = await self._store.rentals(stored.id)
+        for rental in rentals:
+            await self._carrier.stop(rental.terms.root)
+            if not rental.dropped and rental.state not in ENDS:
+                await self._store.save_rental(replace(rental, dropped=True))
+        after = await self._advance(stored)
+        self._staging.remove(stored.id)
+        if all(rental.state in ENDS for rental in after):
+            await self._store.remove_object(stored.id)

@@ -1,0 +1,146 @@
+"""Shards over BitTorrent: the engine's torrents that no user sees.
+
+A shard's torrent follows from its root and length (`node.storage.torrent`), so nothing but these two is ever named.
+The torrents are private and in no record of the user's torrents; the parties of a contract find each other by the
+addresses in their messages. What arrives was hashed block by block against the root (BEP 52) before it counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from node.ports.engine import (
+    AddTorrent,
+    DuplicateTorrentError,
+    Engine,
+    EngineError,
+    EngineEvent,
+    TorrentFailed,
+    TorrentFinished,
+    TorrentId,
+    UnknownTorrentError,
+)
+from node.ports.renting import TransferError
+from node.storage import torrent as shard_torrent
+
+LOOK_EVERY = 10.0
+"""Seconds between two looks at how far a download is."""
+
+
+class EngineCarrier:
+    """The port `ShardCarrier` over an engine. `handle` takes every engine event; `addresses` says where it listens."""
+
+    def __init__(
+        self, engine: Engine, addresses: Callable[[], Sequence[str]], *, look_every: float = LOOK_EVERY
+    ) -> None:
+        self._engine = engine
+        self._addresses = addresses
+        self._look_every = look_every
+        self._ours: set[TorrentId] = set()
+        self._seeding: dict[bytes, TorrentId] = {}
+        self._waiting: dict[TorrentId, asyncio.Future[None]] = {}
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        return tuple(self._addresses())
+
+    def is_shard(self, torrent: TorrentId) -> bool:
+        """Whether this torrent is one of ours, for who lists the user's."""
+        return torrent in self._ours
+
+    def handle(self, event: EngineEvent) -> None:
+        """One engine event, in order."""
+        if isinstance(event, TorrentFinished | TorrentFailed):
+            waiting = self._waiting.get(event.torrent)
+            if waiting is not None and not waiting.done():
+                if isinstance(event, TorrentFinished):
+                    waiting.set_result(None)
+                else:
+                    waiting.set_exception(TransferError(f"{event.fault.value}: {event.message}"))
+
+    async def seed(self, root: bytes, length: int, folder: Path) -> None:
+        if root in self._seeding:
+            return
+        try:
+            layer = await asyncio.to_thread(_layer, folder / f"{root.hex()}.tree", length)
+            data = shard_torrent.torrent(root, length, layer)
+            torrent = await self._engine.add(AddTorrent(save_path=folder, torrent=data, seed_mode=True))
+        except DuplicateTorrentError:
+            return  # another object has the same shard, or this node is its host as well
+        except (EngineError, OSError, ValueError) as error:
+            raise TransferError(f"the shard cannot be offered: {error}") from error
+        self._seeding[root] = torrent
+        self._ours.add(torrent)
+
+    async def stop(self, root: bytes) -> None:
+        torrent = self._seeding.pop(root, None)
+        if torrent is not None:
+            await self._remove(torrent)
+
+    async def fetch(self, root: bytes, length: int, folder: Path, peers: Sequence[str], *, deadline: float) -> Path:
+        path, torrent = folder / root.hex(), torrent_id(root, length)
+        finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if torrent in self._waiting:
+            raise TransferError("it is being fetched already")
+        self._waiting[torrent] = finished
+        endpoints = [_endpoint(peer) for peer in peers]
+        try:
+            data = shard_torrent.torrent(root, length)
+            recheck = path.exists()
+            await self._engine.add(AddTorrent(save_path=folder, torrent=data, recheck=recheck, peers=endpoints))
+            self._ours.add(torrent)
+            await self._finish(torrent, finished, endpoints, deadline)
+        except EngineError as error:
+            raise TransferError(str(error)) from error
+        finally:
+            self._waiting.pop(torrent, None)
+            finished.cancel()
+            await self._remove(torrent)
+        return path
+
+    async def _finish(
+        self,
+        torrent: TorrentId,
+        finished: asyncio.Future[None],
+        peers: Sequence[tuple[str, int]],
+        deadline: float,
+    ) -> None:
+        done, stalled = -1, 0.0
+        while not (await asyncio.wait([finished], timeout=self._look_every))[0]:
+            status = await self._engine.status(torrent)
+            stalled = stalled + self._look_every if status.done_bytes <= done else 0.0
+            done = max(done, status.done_bytes)
+            if stalled >= deadline:
+                raise TransferError(f"nothing came for {deadline:.0f} s")
+            for host, port in peers:
+                await self._engine.connect(torrent, host, port)
+        finished.result()
+
+    async def _remove(self, torrent: TorrentId) -> None:
+        if torrent in self._ours:
+            self._ours.discard(torrent)
+            with contextlib.suppress(UnknownTorrentError):
+                await self._engine.remove(torrent)
+
+
+def torrent_id(root: bytes, length: int) -> TorrentId:
+    """What the engine calls a shard's torrent."""
+    return TorrentId(shard_torrent.info_hash(root, length)[:20].hex())
+
+
+def _layer(tree: Path, length: int) -> bytes:
+    """The hashes of the pieces, out of the shard's tree file."""
+    span = shard_torrent.piece_layer(length)
+    if span is None:
+        return b""
+    with tree.open("rb") as file:
+        file.seek(span.offset)
+        return file.read(span.length)
+
+
+def _endpoint(peer: str) -> tuple[str, int]:
+    host, _, port = peer.rpartition(":")
+    return host.strip("[]"), int(port)

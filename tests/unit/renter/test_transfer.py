@@ -1,0 +1,88 @@
+"""Shards between real engines, by root and length alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from node.engine.libtorrent import LibtorrentEngine
+from node.ports.engine import EngineSettings
+from node.ports.renting import TransferError
+from node.services.renter.transfer import EngineCarrier
+from node.storage.merkle import root_of
+from tests.e2e.stage import host_for
+from tests.unit.storage.test_merkle import bytes_of
+from tests.unit.storage.test_torrent import tree_of
+
+LENGTH = 300_000
+
+
+@asynccontextmanager
+async def carrier(host: str) -> AsyncIterator[tuple[EngineCarrier, str]]:
+    """A carrier whose engine listens on `host`, and where that is."""
+    engine = LibtorrentEngine(
+        EngineSettings(
+            listen=(f"{host}:0",),
+            outgoing_interface=host,
+            dht=False,
+            local_discovery=False,
+            port_mapping=False,
+            utp=False,
+        )
+    )
+    made = EngineCarrier(engine, lambda: [f"{host}:{engine.listen_port}"], look_every=0.05)
+
+    async def pump() -> None:
+        async for event in engine.events():
+            made.handle(event)
+
+    await engine.start()
+    pumping = asyncio.create_task(pump())
+    try:
+        yield made, f"{host}:{engine.listen_port}"
+    finally:
+        await engine.close()
+        await pumping
+
+
+def shard(folder: Path, name: str = "shard") -> tuple[bytes, bytes]:
+    """A staged shard with its tree: (root, bytes)."""
+    data = bytes_of(name, LENGTH)
+    root = root_of(data)
+    folder.mkdir()
+    (folder / root.hex()).write_bytes(data)
+    (folder / f"{root.hex()}.tree").write_bytes(tree_of(data))
+    return root, data
+
+
+async def test_a_shard_is_fetched_from_whoever_seeds_it(tmp_path: Path, worker_id: str) -> None:
+    root, data = shard(tmp_path / "have")
+    (tmp_path / "want").mkdir()
+    async with carrier(host_for(worker_id, 65)) as (have, at), carrier(host_for(worker_id, 66)) as (want, _):
+        assert have.addresses == (at,)
+        await have.seed(root, LENGTH, tmp_path / "have")
+        await have.seed(root, LENGTH, tmp_path / "have")
+        async with asyncio.timeout(60):
+            path = await want.fetch(root, LENGTH, tmp_path / "want", [at], deadline=30)
+            assert path.read_bytes() == data
+            again = await want.fetch(root, LENGTH, tmp_path / "want", ["192.0.2.1:1"], deadline=30)
+        assert again.read_bytes() == data
+        await have.stop(root)
+        await have.stop(root)
+
+
+async def test_a_fetch_without_a_byte_ends_at_its_deadline(tmp_path: Path, worker_id: str) -> None:
+    root = root_of(b"nobody has it")
+    async with carrier(host_for(worker_id, 67)) as (want, _):
+        with pytest.raises(TransferError, match="nothing came"):
+            await want.fetch(root, 13, tmp_path, [], deadline=0.2)
+
+
+async def test_a_shard_that_is_not_there_is_not_offered(tmp_path: Path, worker_id: str) -> None:
+    async with carrier(host_for(worker_id, 68)) as (have, _):
+        with pytest.raises(TransferError, match="cannot be offered"):
+            await have.seed(bytes(32), LENGTH, tmp_path)

@@ -1,0 +1,102 @@
+"""What the port promises of a renter's records: they come back, vouchers only grow, evidence is kept sparingly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from node.ports.renting import AuditRecord, Rental, RenterStore, Stage, StoredObject
+from node.storage.audit import Verdict
+from node.storage.lifecycle import State
+from node.store import SqlStore
+from tests.unit.storage.samples import contract
+from tests.unit.store.kit import NOW, RAIL, partner
+
+OBJECT = StoredObject(
+    id="ab" * 8,
+    rail=RAIL,
+    stage=Stage.PLACING,
+    path=Path("/some/where"),
+    k=3,
+    n=6,
+    public=False,
+    seconds=86_400,
+    max_price=2**256 - 1,
+    created=NOW,
+    until=NOW + 1,
+    auditor=partner(9),
+    manifest=b"manifest",
+    note="waits",
+)
+RENTAL = Rental(
+    id=b"\x01" * 32,
+    object=OBJECT.id,
+    shard=2,
+    rail=RAIL,
+    terms=contract(),
+    state=State.ACTIVE,
+    url="https://host.example",
+    network="4:c63301",
+    peers=("192.0.2.1:6881", "[2001:db8::1]:6881"),
+    download_price=2**128,
+    renter_signature=b"r" * 65,
+    host_signature=b"h" * 65,
+    renews=b"\x02" * 32,
+    vouched=3,
+    voucher_signature=b"v" * 65,
+    told=2,
+    passed=3,
+    missed=1,
+    missed_epoch=2,
+    convicted=True,
+    dropped=True,
+    leaves=NOW,
+)
+
+
+def audit(at: int, verdict: Verdict = Verdict.PASSED, contract: bytes = RENTAL.id) -> AuditRecord:
+    return AuditRecord(contract=contract, epoch=1, verdict=verdict, at=at, reason="so", evidence=b"bundle %d" % at)
+
+
+def test_the_adapter_implements_the_port(store: SqlStore) -> None:
+    ports: tuple[RenterStore] = (store,)  # mypy looks at the signatures
+    assert all(ports)
+
+
+async def test_objects_and_rentals_come_back_as_they_were_saved(store: SqlStore) -> None:
+    other = replace(OBJECT, id="cd" * 8, created=NOW - 1)
+    await store.save_object(OBJECT)
+    await store.save_object(other)
+    await store.save_object(replace(OBJECT, stage=Stage.KEPT))
+    assert await store.objects() == [other, replace(OBJECT, stage=Stage.KEPT)]
+    first = replace(RENTAL, id=b"\x03" * 32, shard=0, object="")
+    await store.save_rental(RENTAL)
+    await store.save_rental(first)
+    assert await store.rentals() == [first, RENTAL]
+    assert await store.rentals(OBJECT.id) == [RENTAL]
+
+
+async def test_a_voucher_is_never_lowered(store: SqlStore) -> None:
+    await store.save_rental(RENTAL)
+    await store.save_rental(replace(RENTAL, vouched=1, voucher_signature=b"w" * 65, told=3))
+    assert await store.rentals() == [replace(RENTAL, told=3)]
+
+
+async def test_of_audits_that_passed_only_the_latest_keeps_its_evidence(store: SqlStore) -> None:
+    for record in (audit(1), audit(2, Verdict.WRONG), audit(3), audit(4, Verdict.SILENT)):
+        await store.save_audit(record)
+    kept = await store.audits(RENTAL.id)
+    assert [(record.at, record.evidence) for record in kept] == [
+        (1, b""), (2, b"bundle 2"), (3, b"bundle 3"), (4, b"bundle 4"),
+    ]  # fmt: skip
+
+
+async def test_an_object_goes_with_all_that_belongs_to_it(store: SqlStore) -> None:
+    other = replace(RENTAL, id=b"\x03" * 32, object="")
+    await store.save_object(OBJECT)
+    for rental in (RENTAL, other):
+        await store.save_rental(rental)
+        await store.save_audit(audit(1, contract=rental.id))
+    await store.remove_object(OBJECT.id)
+    assert (await store.objects(), await store.rentals(), await store.audits(RENTAL.id)) == ([], [other], [])
+    assert len(await store.audits(other.id)) == 1
