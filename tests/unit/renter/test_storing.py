@@ -87,6 +87,15 @@ async def test_a_damaged_shard_is_replaced_by_another_one(tmp_path: Path) -> Non
     assert snapshot(tmp_path / "back") == snapshot(tmp_path / "source")
 
 
+async def test_equal_shards_are_one_file_and_still_all_there(tmp_path: Path) -> None:
+    world = World(tmp_path, 6)
+    (tmp_path / "zeros").write_bytes(bytes(400_000))
+    made = await world.renter.store(StoreRequest(path=tmp_path / "zeros", k=3, n=6, days=10, public=True))
+    await world.until(lambda: world.store.kept[made.id].stage is Stage.KEPT)
+    await world.renter.restore(made.id, tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == bytes(400_000)
+
+
 async def test_what_is_not_with_hosts_yet_is_restored_from_this_machine(tmp_path: Path) -> None:
     world = World(tmp_path, 2)
     made = await world.renter.store(StoreRequest(path=source(tmp_path), k=3, n=6, days=10))
