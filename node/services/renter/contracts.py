@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,7 +38,7 @@ from node.services.renter.errors import HostError
 from node.services.renter.hosts import Hosts
 from node.services.renter.policy import Policy
 from node.storage.audit import Verdict
-from node.storage.lifecycle import Event, MarketStatus, State, from_chain, step
+from node.storage.lifecycle import ENDS, Event, MarketStatus, State, from_chain, step
 from wallet.keys import PrivateKey
 from wallet.storage_terms import Cancel, sign
 
@@ -166,14 +167,20 @@ class Contracts:
         return await self._move(rental, Event.CALL_OFF)
 
     async def _cancel(self, rental: Rental, folder: Path) -> Rental:
-        """The epochs that have begun are paid, the others are not."""
+        """The epochs that have begun are paid, the others are not. A host may bring it to the market before us."""
+        looked = await self.follow(rental)
+        if looked.state in ENDS:
+            return looked
         terms = rental.terms
         through = min(terms.epochs, max(rental.vouched, terms.epoch_at(self._clock.wall()) + 1))
         cancel = Cancel(rental.id, through)
         signature = sign(self._hosts.market, cancel, self._key)
         consent = await self._hosts.cancel(rental, cancel, signature)
-        await self._market.cancel(terms, through, signature, consent)
-        return await self._move(rental, Event.CANCEL)
+        try:
+            await self._market.cancel(terms, through, signature, consent)
+        except MarketRefusedError:
+            return await self.follow(rental)
+        return await self._move(looked, Event.CANCEL)
 
     async def _close(self, rental: Rental, folder: Path) -> Rental:
         terms = rental.terms
@@ -182,7 +189,8 @@ class Contracts:
             over = terms.end if chain.paid >= chain.epochs else terms.end + terms.epoch_length
             if chain.answer_by or await self._market.chain_time() < over:
                 return rental
-            await self._market.close(terms)
+            with suppress(MarketRefusedError):  # the host may have closed it meanwhile
+                await self._market.close(terms)
             chain = await self._market.status(terms)
         return await self._follow(rental, chain)
 

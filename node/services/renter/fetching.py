@@ -73,13 +73,19 @@ class Fetching:
         wanted = manifest.k if manifest.shards else 0
         waiting = [number for number in order(sources, manifest.k) if number not in found and number not in bad]
         faults: list[str] = []
+        roots = [shard.root for shard in manifest.shards]
+        same = {root: [number for number, other in enumerate(roots) if other == root] for root in set(roots)}
         running: dict[asyncio.Task[Path], int] = {}
         spare = 0
         try:
             while len(found) < wanted:
-                while waiting and len(running) < min(AT_ONCE, wanted - len(found) + spare):
-                    number = waiting.pop(0)
-                    running[asyncio.create_task(self._one(manifest, number, sources, folder))] = number
+                for number in [number for number in waiting if number not in found]:
+                    if len(running) >= min(AT_ONCE, wanted - len(found) + spare):
+                        break
+                    # Equal shards (of zeros, or of one data shard) are one file: the first brings them all.
+                    if roots[number] not in {roots[other] for other in running.values()}:
+                        waiting.remove(number)
+                        running[asyncio.create_task(self._one(manifest, number, sources, folder))] = number
                 if not running:
                     why = f": {faults[-1]}" if faults else ""
                     raise RestoreError(f"{len(found)} of {wanted} shards can be had now{why}")
@@ -88,7 +94,8 @@ class Fetching:
                 for task in done:
                     number = running.pop(task)
                     try:
-                        found[number] = task.result()
+                        path = task.result()
+                        found |= {other: path for other in same[roots[number]] if other not in bad}
                     except TransferError as error:
                         log.info("shard %d: %s", number, error)
                         faults.append(f"shard {number}: {error}")

@@ -50,7 +50,7 @@ from wallet.address import Address
 from wallet.amount import MAX_AMOUNT
 from wallet.errors import WalletError
 from wallet.keys import PrivateKey
-from wallet.storage_terms import MAX_TERM, NOBODY, verify
+from wallet.storage_terms import MAX_TERM, NOBODY, Market, verify
 
 log = logging.getLogger(__name__)
 
@@ -265,6 +265,7 @@ class Renter:
         """Audit every host of an object now. Raises `UnknownObjectError`."""
         stored = await self._find(name)
         async with self._locks[stored.id]:
+            self._market(stored)
             rentals = [rental for rental in await self._store.rentals(stored.id) if delivered(rental)]
             watch = self._watch[stored.rail]
             return list(zip(rentals, await together(map(watch.audit, rentals)), strict=True))
@@ -296,9 +297,10 @@ class Renter:
     async def appointments(self, name: str) -> Sequence[Appointment]:
         """What the auditor of an object has to know: give it to that node (`audit`)."""
         stored = await self._find(name)
+        market = self._market(stored)
         return [
             Appointment(
-                self._markets[stored.rail].market,
+                market,
                 rental.terms,
                 rental.renter_signature,
                 rental.host_signature,
@@ -354,11 +356,18 @@ class Renter:
             raise UnknownObjectError(f"{problem} '{name[:60]}'")
         return found[0]
 
+    def _market(self, stored: StoredObject) -> Market:
+        if stored.rail not in self._markets:
+            raise RequestError(
+                f"{stored.id} is kept by contracts on rail '{stored.rail}', which is not in the settings"
+            )
+        return self._markets[stored.rail].market
+
     async def _manifest(self, stored: StoredObject) -> Manifest:
         """With the contracts under which its shards are kept."""
         if not stored.manifest:
             raise RequestError(f"{stored.path.name} is still being packed")
-        bare, market = Manifest.decode(stored.manifest), self._markets[stored.rail].market
+        bare, market = Manifest.decode(stored.manifest), self._market(stored)
         shards = [list[Placed]() for _ in bare.shards]
         covering = latest(await self._store.rentals(stored.id), self._policy)
         for number, rental in covering.items():

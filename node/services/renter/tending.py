@@ -27,19 +27,22 @@ from node.services.renter.staging import Staging
 from node.services.renter.together import together
 from node.storage.lifecycle import ENDS
 from node.storage.manifest import Manifest
+from node.storage.repair import Urgency
 from node.storage.sealing import KEY_BYTES
 from wallet.address import Address
 
 log = logging.getLogger(__name__)
 
+AFTER_FAULT = 60
+"""Seconds until a packing or repair that failed is tried again: it may have read much for nothing."""
 OVER = "its term is over, hosts may delete it: `bttnode forget` takes it off the list"
 
 
 @dataclass(slots=True)
 class _Work:
-    """A long task of one object."""
+    """A long task of one object. Its result: a manifest, or "", or what went wrong in one line."""
 
-    task: asyncio.Task[None]
+    task: asyncio.Task[Manifest | str]
     stop: bool = False
 
 
@@ -75,6 +78,7 @@ class Tending:
         self._nonce = nonce
         self._work: dict[str, _Work] = {}
         self._next_offer: dict[str, float] = {}
+        self._next_work: dict[str, float] = {}
 
     async def close(self) -> None:
         """Stop long tasks; what they have not finished is begun anew at the next start."""
@@ -93,7 +97,7 @@ class Tending:
         work = self._work.get(stored.id)
         if work is not None and work.task.done():
             del self._work[stored.id]
-            work = None
+            stored, work = await self._finished(stored, work.task.result()), None
         if stored.stage is Stage.FORGOTTEN:
             if work is not None:
                 work.stop = True
@@ -101,17 +105,34 @@ class Tending:
                 await self._forget(stored)
         elif stored.stage is Stage.PACKING:
             if work is None:
-                self._start(stored, self._pack)
+                self._start(stored, lambda work: self._pack(stored, work))
         else:
             await self._keep(stored, Manifest.decode(stored.manifest), busy=work is not None)
 
-    def _start(self, stored: StoredObject, job: Callable[[StoredObject, _Work], Coroutine[None, None, None]]) -> None:
-        async def run() -> None:
+    async def _finished(self, stored: StoredObject, outcome: Manifest | str) -> StoredObject:
+        """Take over what a long task has brought: here, as the user may have changed the record meanwhile."""
+        if isinstance(outcome, str):
+            if outcome:
+                self._next_work[stored.id] = self._clock.now() + AFTER_FAULT
+                stored = replace(stored, note=outcome)
+                await self._store.save_object(stored)
+            return stored
+        if stored.stage is Stage.PACKING:
+            stored = replace(stored, stage=Stage.PLACING, manifest=outcome.encode(), note="")
+            await self._store.save_object(stored)
+        return stored
+
+    def _start(self, stored: StoredObject, job: Callable[[_Work], Coroutine[None, None, Manifest | str]]) -> None:
+        if self._clock.now() < self._next_work.get(stored.id, 0.0):
+            return
+
+        async def run() -> Manifest | str:
             try:
-                await job(stored, self._work[stored.id])
-                self._changed()
+                return await job(self._work[stored.id])
             except (PackingError, RestoreError) as error:
-                await self._note(stored.id, f"{error}: {error.hint}")
+                return f"{error}: {error.hint}"
+            finally:
+                self._changed()
 
         self._work[stored.id] = _Work(asyncio.create_task(run()))
 
@@ -123,7 +144,7 @@ class Tending:
 
     # --- packing -----------------------------------------------------------------------------------------------------
 
-    async def _pack(self, stored: StoredObject, work: _Work) -> None:
+    async def _pack(self, stored: StoredObject, work: _Work) -> Manifest:
         folder = self._staging.empty(stored.id)
         keys = None if stored.public else Keys(self._nonce(KEY_BYTES), self._wrapping)
 
@@ -138,8 +159,7 @@ class Tending:
                 cancelled=lambda: work.stop,
             )
 
-        manifest = await asyncio.to_thread(run)
-        await self._store.save_object(replace(stored, stage=Stage.PLACING, manifest=manifest.encode(), note=""))
+        return await asyncio.to_thread(run)
 
     # --- keeping -----------------------------------------------------------------------------------------------------
 
@@ -157,9 +177,8 @@ class Tending:
         note = stored.note
         if missing := to_place(rentals, staged, self._policy):
             note = await self._offer(stored, manifest, missing, rentals)
-        elif not busy:
-            note = ""
-            self._repair(stored, manifest, rentals, staged)
+        elif not busy and self._clock.now() >= self._next_work.get(stored.id, 0.0):
+            note = self._repair(stored, manifest, rentals, staged)
         if stored.renew:
             await self._renew(stored, manifest, rentals)
         await self._note(stored.id, note)
@@ -219,17 +238,20 @@ class Tending:
         self._staging.free(stored.id, roots)
         return {number for number in done if manifest.shards[number].root in roots}
 
-    def _repair(self, stored: StoredObject, manifest: Manifest, rentals: Sequence[Rental], staged: set[int]) -> None:
+    def _repair(self, stored: StoredObject, manifest: Manifest, rentals: Sequence[Rental], staged: set[int]) -> str:
+        """Begin what the object needs, if anything; returns what to tell the user."""
         plan = self._repairing.plan(manifest, rentals, staged, self._clock.wall())
         if not plan.rebuild and not plan.copy:
-            return
+            return plan.reason if plan.urgency is Urgency.GONE and manifest.shards else ""
         log.info("repair of %s: %s", stored.id, plan.reason)
         folder = self._staging.folder(stored.id)
 
-        async def repair(stored: StoredObject, work: _Work) -> None:
+        async def repair(work: _Work) -> str:
             await self._repairing.repair(manifest, plan, rentals, folder)
+            return ""
 
         self._start(stored, repair)
+        return f"in repair: {plan.reason}"
 
     async def _renew(self, stored: StoredObject, manifest: Manifest, rentals: Sequence[Rental]) -> None:
         for rental in to_renew(rentals, self._clock.wall(), self._policy):

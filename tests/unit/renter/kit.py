@@ -224,10 +224,14 @@ class FakeMarket:
         self, contract: StorageContract, through_epoch: int, renter_signature: bytes, host_signature: bytes
     ) -> None:
         with self._points.passing():
-            entry = self.entries[contract.digest(MARKET)]
-            if entry.status is MarketStatus.ACTIVE:
-                self.settle(entry.terms, through_epoch)
-                self._end(entry, MarketStatus.CANCELLED)
+            self.cancelled(contract, through_epoch)
+
+    def cancelled(self, contract: StorageContract, through_epoch: int) -> None:
+        entry = self.entries[contract.digest(MARKET)]
+        if entry.status is not MarketStatus.ACTIVE:
+            raise MarketRefusedError("WrongStatus")
+        self.settle(entry.terms, through_epoch)
+        self._end(entry, MarketStatus.CANCELLED)
 
     async def bond(self) -> int:
         return 500
@@ -376,7 +380,10 @@ class FakeHost:
 
     def _cancel(self, body: Mapping[str, Any]) -> dict[str, Any]:
         call = CancelCall.parse(body)
-        verify(MARKET, call.cancel, call.signature, self.contracts[call.cancel.id].renter)
+        terms = self.contracts[call.cancel.id]
+        verify(MARKET, call.cancel, call.signature, terms.renter)
+        if self.number % 2:  # some bring it to the market themselves
+            self.world.market.cancelled(terms, call.cancel.through_epoch)
         return Consent(sign(MARKET, call.cancel, self.key)).body()
 
 

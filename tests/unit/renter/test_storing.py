@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,46 @@ async def test_a_damaged_shard_is_replaced_by_another_one(tmp_path: Path) -> Non
         world.holder(shard.root).corrupt(shard.root)
     await world.renter.restore(name, tmp_path / "back")
     assert snapshot(tmp_path / "back") == snapshot(tmp_path / "source")
+
+
+async def test_a_restore_that_dies_at_any_point_is_finished_by_the_next(tmp_path: Path) -> None:
+    world = World(tmp_path, 6)
+    name = await stored(world, tmp_path)
+    point, died = 0, True
+    while died:
+        point += 1
+        world.points.count, world.points.die_at = 0, point
+        out = tmp_path / f"back{point}"
+        died = False
+        try:
+            await world.renter.restore(name, out)
+        except Crash:
+            died = True
+        await world.restart()
+        if died:
+            assert not out.exists()
+            await world.renter.restore(name, out)
+        assert snapshot(out) == snapshot(tmp_path / "source")
+    assert point > 3
+
+
+async def test_an_object_on_a_rail_that_left_the_settings_says_so(tmp_path: Path) -> None:
+    world = World(tmp_path, 6)
+    name = await stored(world, tmp_path)
+    world.store.kept[name] = replace(world.store.kept[name], rail="gone")
+    await world.turn()
+    for ask in (world.renter.manifest, world.renter.verify, world.renter.appointments):
+        with pytest.raises(RequestError, match="not in the settings"):
+            await ask(name)
+
+
+async def test_equal_shards_are_one_file_and_still_all_there(tmp_path: Path) -> None:
+    world = World(tmp_path, 6)
+    (tmp_path / "zeros").write_bytes(bytes(400_000))
+    made = await world.renter.store(StoreRequest(path=tmp_path / "zeros", k=3, n=6, days=10, public=True))
+    await world.until(lambda: world.store.kept[made.id].stage is Stage.KEPT)
+    await world.renter.restore(made.id, tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == bytes(400_000)
 
 
 async def test_what_is_not_with_hosts_yet_is_restored_from_this_machine(tmp_path: Path) -> None:

@@ -244,3 +244,12 @@ async def test_a_crash_at_any_point_of_auditing_and_repair_loses_and_doubles_not
         if not died:
             return
         point += 7
+
+
+async def test_an_object_that_cannot_be_restored_any_more_says_so(tmp_path: Path) -> None:
+    world = World(tmp_path, 6)
+    name = await kept(world, tmp_path)
+    for host in world.hosts[:4]:
+        host.alive = False
+    await pass_days(world, 4)
+    assert "2 of 6 shards are good, 3 are needed" in world.store.kept[name].note
