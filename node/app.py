@@ -26,6 +26,7 @@ from node.renting import engine_addresses, open_renting
 from node.services.billing import Billing
 from node.services.btfs import Btfs
 from node.services.budget import Budget, TorrentTerms
+from node.services.chaintime import ChainTime
 from node.services.earnings import Earnings
 from node.services.line import Line
 from node.services.market import Market, MarketSettings
@@ -80,6 +81,8 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey, *, secret: by
     chains = {rail.rail.id: rail.chain for rail in rails}
     speed = settings.speed
     clock = SystemClock()
+    local = [rail.chain for rail in rails if rail.network.kind == "dev"]
+    contract_clock = ChainTime(clock)
     store = await open_store(paths.database, paths.highwater)
     engine = LibtorrentEngine(engine_settings(settings, chains))
     reputations = await Reputations.open(store, wall=clock.wall)
@@ -197,7 +200,7 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey, *, secret: by
             payments=payments,
             settlements=settlements,
             key=key,
-            clock=clock,
+            clock=contract_clock,
         ),
         open_renting(
             settings,
@@ -208,8 +211,10 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey, *, secret: by
             settlements=settlements,
             key=key,
             secret=key.secret if secret is None else secret,
-            clock=clock,
+            clock=contract_clock,
+            machine=clock,
         ),
+        (lambda: contract_clock.follow(local)) if local else None,
     )
     reputations.on_barred = payments.barred
     for settlement in settlements.values():

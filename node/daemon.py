@@ -10,8 +10,9 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from node.ports.engine import Engine
 from node.ports.store import Store
@@ -68,6 +69,8 @@ class Daemon:
     hosting: Hosting | None = None
     """Where the user rents out disk."""
     renting: Renting | None = None
+    keep_time: Callable[[], Coroutine[Any, Any, None]] | None = None
+    """Follows the clocks of devnets until cancelled."""
     """Where a rail has a storage market and hosts."""
     faults: list[str] = field(default_factory=list)
     """The latest local faults, for the status page."""
@@ -84,6 +87,8 @@ class Daemon:
             if self.hosting is not None:
                 await self.hosting.start()
                 self._tasks.append(asyncio.create_task(self.hosting.run(), name="hosting"))
+            if self.keep_time is not None:
+                self._tasks.append(asyncio.create_task(self.keep_time(), name="time"))
             self._tasks.append(asyncio.create_task(self._every(TICK, self._tick), name="tick"))
             self._tasks.append(asyncio.create_task(self._watch_vault(), name="vault"))
             self._tasks.append(asyncio.create_task(self.market.run(), name="market"))

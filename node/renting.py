@@ -62,8 +62,10 @@ def open_renting(
     key: PrivateKey,
     secret: bytes,
     clock: Clock,
+    machine: Clock,
 ) -> Renting | None:
-    """None where no rail knows a market and its hosts. `secret`: of `wallet.keystore.Secret.storage_secret`."""
+    """None where no rail knows a market and its hosts. `secret`: of `wallet.keystore.Secret.storage_secret`; `clock`:
+    by which contracts run, `machine`: by which requests between nodes expire."""
     markets, registries = {}, {}
     for rail in rails:
         if rail.market is not None and rail.registry is not None:
@@ -73,7 +75,7 @@ def open_renting(
         return None
     bond = settings.storage.max_bond
     local = any(rail.network.kind == "dev" for rail in rails)
-    api = HttpPeerApi(key, clock, nonce=secrets.token_bytes, local=local)
+    api = HttpPeerApi(key, machine, nonce=secrets.token_bytes, local=local)
     carrier = EngineCarrier(engine, lambda: engine_addresses(settings, engine.listen_port))
     renter = Renter(
         base=paths.renting,

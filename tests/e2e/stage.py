@@ -126,13 +126,14 @@ class StageNode:
 class Stage:
     """The processes of one test."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, rail: str = "bttc") -> None:
         self.folder = folder
+        self.rail = rail
         self.nodes: list[StageNode] = []
         self.devnet: Process | None = None
 
     def start_chain(self) -> None:
-        arguments = ["node.devnet", "--data-dir", str(self.folder / "devnet"), "--port", "0"]
+        arguments = ["node.devnet", "--rail", self.rail, "--data-dir", str(self.folder / "devnet"), "--port", "0"]
         self.devnet = Process.start("devnet", arguments, self.folder)
 
     @property
@@ -142,22 +143,40 @@ class Stage:
 
     def node(self, name: str, host: str, **settings: dict[str, str]) -> StageNode:
         chain = NO_CHAIN if self.devnet is None else self.chain
-        network = {key: json.dumps(chain[key]) for key in ("token", "vault")}
+        known = ("token", "vault", "storage_market", "host_registry")
+        network = {key: json.dumps(chain[key]) for key in known if key in chain}
         network["endpoints"] = json.dumps([chain["url"]])
-        node = StageNode(name, self.folder / name, host, self.folder, {"rail.devnet-bttc": network, **settings})
+        node = StageNode(name, self.folder / name, host, self.folder, {f"rail.devnet-{self.rail}": network, **settings})
         self.nodes.append(node)
         return node
 
     def rpc(self, method: str, *params: Any) -> Any:
-        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
-        request = urllib.request.Request(self.chain["url"], data=body, headers={"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            found = json.loads(answer.read())
+        """JSON-RPC; of a TRON devnet its chain of EVM calls only."""
+        found = self._post("", {"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
         assert "error" not in found, found
         return found["result"]
 
     def fund(self, node: StageNode) -> None:
-        self.rpc("bttnode_faucet", node.address)
+        if self.rail == "tron":
+            self._post("/devnet/faucet", {"address": node.address})
+        else:
+            self.rpc("bttnode_faucet", node.address)
+
+    def warp(self, seconds: int) -> None:
+        """The chain's clock goes forward, and with it everything that follows contracts."""
+        if self.rail == "tron":
+            self._post("/devnet/time", {"seconds": seconds})
+            self._post("/devnet/mine", {})
+        else:
+            self.rpc("evm_increaseTime", seconds)
+            self.rpc("evm_mine")
+
+    def _post(self, path: str, body: dict[str, Any]) -> Any:
+        request = urllib.request.Request(
+            self.chain["url"] + path, data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.loads(answer.read())
 
     def close(self) -> None:
         for node in self.nodes:
@@ -167,9 +186,9 @@ class Stage:
 
 
 @contextmanager
-def stage(folder: Path, *, chain: bool = True) -> Iterator[Stage]:
+def stage(folder: Path, *, chain: bool = True, rail: str = "bttc") -> Iterator[Stage]:
     """A stage, with a running chain unless told otherwise; everything is stopped at the end, whatever happened."""
-    made = Stage(folder)
+    made = Stage(folder, rail)
     try:
         if chain:
             made.start_chain()
