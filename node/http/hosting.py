@@ -170,7 +170,9 @@ class HostingApi:
 
     async def add(self, request: web.Request) -> web.Response:
         body = await read_body(request, VolumeBody)
-        return answer(_volume(await self._hosting.volumes.add(Path(body.path), body.quota)))
+        info = await self._hosting.volumes.add(Path(body.path), body.quota)
+        await self._hosting.volumes_changed()
+        return answer(_volume(info))
 
     async def change(self, request: web.Request) -> web.Response:
         body, volume = await read_body(request, VolumeChange), request.match_info["id"]
@@ -181,6 +183,7 @@ class HostingApi:
             info = await volumes.drain(volume, on=body.draining)
         if body.quota is None and body.draining is None:
             raise web.HTTPBadRequest(text="say what to change: quota or draining")
+        await self._hosting.volumes_changed()
         return answer(_volume(info))
 
     async def check(self, request: web.Request) -> web.Response:

@@ -178,7 +178,7 @@ class Host:
             contracts=list(self.contracts),
             now=self._clock.wall(),
             balance=balance,
-            closed=self._why_closed() or _closed(volumes, self.contracts),
+            closed=_NEEDS_OWNER if self._damaged else _closed(volumes, self.contracts),
             chain_fault=fault,
             notes=self.claims.notes,
             faults=self.selfcheck.faults | self.intake.faults,
@@ -189,6 +189,10 @@ class Host:
     def earnings(self) -> Earnings:
         """Of all contracts together."""
         return Earnings.total(self.contracts)
+
+    async def volumes_changed(self) -> None:
+        """The owner added or changed a volume: the next offer is judged by it. Raises `VolumeError`."""
+        self._closed = _closed(await self._volumes.volumes(), self.contracts)
 
     async def recheck(self) -> list[HostedContract]:
         """The owner has seen to the disks: read every damaged shard anew; returns the contracts that are right again.
@@ -213,7 +217,7 @@ class Host:
     async def step(self) -> None:
         """One round. Raises `StoreError`."""
         await self._mark_damaged()
-        self._closed = _closed(await self._volumes.volumes(), self.contracts)
+        await self.volumes_changed()
         now = self._clock.now()
         due = [record for record in self.contracts.live() if self._next_look.get(record.id, 0.0) <= now]
         try:

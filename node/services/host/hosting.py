@@ -49,6 +49,11 @@ class Hosting:
         for host in self.hosts.values():
             host.handle(event)
 
+    async def volumes_changed(self) -> None:
+        """The owner added or changed a volume. Raises `VolumeError`."""
+        for host in self.hosts.values():
+            await host.volumes_changed()
+
     async def check(self, volume: str) -> tuple[VolumeInfo, list[HostedContract]]:
         """The owner has seen to a volume: trust it again, and read what was damaged. Returns the contracts that are
         right again. Raises `VolumeError`, `StoreError`."""

@@ -139,6 +139,20 @@ async def test_the_owner_manages_volumes(bench: Bench, owner: ClientSession) -> 
         assert answer.status == 400
 
 
+async def test_a_new_volume_takes_offers_at_once(bench: Bench, owner: ClientSession) -> None:
+    """Nobody who has just added a disk wants to read that there is none."""
+    (first,) = await bench.volumes.volumes()
+    await bench.volumes.remove(first.id)
+    await bench.round()
+    assert any("no volume" in reason for reason in await bench.host.why())
+    folder = bench.folder / "new"
+    await asyncio.to_thread(folder.mkdir)
+    async with owner.post("/v1/host/volumes", json={"path": str(folder), "quota": 10**6}) as answer:
+        assert answer.status == 200
+    assert not any("no volume" in reason for reason in await bench.host.why())
+    await bench.host.propose(RENTER.address, await bench.offered(SHARD))
+
+
 async def test_a_volume_that_is_not_there_is_a_fault_of_the_asker(owner: ClientSession) -> None:
     async with owner.post("/v1/host/volumes/nothing/check") as answer:
         assert answer.status == 404
