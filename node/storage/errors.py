@@ -5,6 +5,7 @@
      │   └─ SealError        a sealed segment does not open: changed, cut, moved, of another object, or another key
      ├─ TermsError       a price table, contract or voucher that must not be signed or accepted
      ├─ ManifestError    bytes that are not a manifest, or one that asks for something dangerous
+     ├─ LabelError       bytes that are not a label of this wallet's, or not all of one
      ├─ MessageError     another node's message that does not follow the protocol
      ├─ EvidenceError    an evidence bundle that is malformed or does not prove what it claims
      └─ TransitionError  an event that a contract in this state cannot have: a bug of ours, never the peer's
@@ -33,6 +34,10 @@ class TermsError(StorageError, ValueError):
 
 class ManifestError(StorageError, ValueError):
     """Not a manifest, or one that must not be followed."""
+
+
+class LabelError(StorageError, ValueError):
+    """Not a label that this wallet has sealed, or not all of it."""
 
 
 class MessageError(StorageError, ValueError):

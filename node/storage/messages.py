@@ -7,6 +7,8 @@
 | `challenge` | `ChallengeCall`     | `AnswerBody`| renter or auditor → host         |
 | `voucher`   | `VoucherCall`       | none        | renter or auditor → host         |
 | `cancel`    | `CancelCall`        | `Consent`   | either side → the other          |
+| `label`     | `LabelCall`         | none        | renter → host                    |
+| `recall`    | `RecallCall`        | `Recalled`  | renter → host                    |
 
 A body is a JSON object. Numbers that a float holds exactly (sizes, times, indices) are numbers; amounts, chain ids and
 nonces of contracts are decimal strings; short bytes are 0x and hex digits, long ones base64. Unknown keys are ignored,
@@ -25,6 +27,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 from node.storage.audit import MAX_SAMPLE, Challenge, Proof
 from node.storage.errors import EvidenceError, MessageError
+from node.storage.label import MAX_LABEL
 from node.storage.merkle import BLOCK, NODE, PADDING
 from node.storage.terms import PriceTable
 from wallet.address import Address
@@ -315,3 +318,40 @@ class CancelCall(_Message):
     FIELDS: ClassVar = {"cancel": _record(Cancel, _CLAIM), "signature": _SIGNATURE}
     cancel: Cancel
     signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LabelCall(_Message):
+    """Keep this sealed label with contract `id`, in place of one with a lower number."""
+
+    FIELDS: ClassVar = {"id": _WORD, "number": _number(least=1), "data": _base64(MAX_LABEL)}
+    id: bytes
+    number: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RecallCall(_Message):
+    """Asks for what a renter that has lost everything but its key has to know of contract `id`."""
+
+    FIELDS: ClassVar = {"id": _WORD}
+    id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled(_Message):
+    """The host's signature over the contract; the highest voucher it has, through how many epochs and with its
+    signature (0 and None: no voucher); the label (number 0 and b"": none)."""
+
+    FIELDS: ClassVar = {
+        "signature": _SIGNATURE,
+        "through_epoch": _number(2**32 - 1),
+        "voucher": _optional(_SIGNATURE),
+        "number": _number(),
+        "data": _base64(MAX_LABEL),
+    }
+    signature: bytes
+    through_epoch: int
+    voucher: bytes | None
+    number: int
+    data: bytes
