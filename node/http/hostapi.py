@@ -7,6 +7,8 @@
 | /storage/v1/challenge   | `ChallengeCall` | `AnswerBody` | the renter, or the auditor  |
 | /storage/v1/voucher     | `VoucherCall`   | {"gain"}     | the renter, or the auditor  |
 | /storage/v1/cancel      | `CancelCall`    | `Consent`    | the renter                  |
+| /storage/v1/label       | `LabelCall`     | {}           | the renter                  |
+| /storage/v1/recall      | `RecallCall`    | `Recalled`   | the renter                  |
 
 A node may host on several rails. A proposal names its market; the other calls name a contract, which one rail has.
 `terms` names the market as a proposal does, or nothing where there is only one.
@@ -24,7 +26,16 @@ from node.ports.volumes import VolumeError
 from node.services.host.errors import RefusedError
 from node.services.host.host import Host
 from node.storage.errors import MessageError
-from node.storage.messages import MAX_PEERS, CancelCall, ChallengeCall, Proposal, VoucherCall, read_market
+from node.storage.messages import (
+    MAX_PEERS,
+    CancelCall,
+    ChallengeCall,
+    LabelCall,
+    Proposal,
+    RecallCall,
+    VoucherCall,
+    read_market,
+)
 from wallet.address import Address
 from wallet.chains.base import ChainError
 from wallet.storage_terms import Market
@@ -49,6 +60,8 @@ class HostApi:
             f"{PREFIX}/challenge": self.challenge,
             f"{PREFIX}/voucher": self.voucher,
             f"{PREFIX}/cancel": self.cancel,
+            f"{PREFIX}/label": self.label,
+            f"{PREFIX}/recall": self.recall,
         }
 
     async def terms(self, sender: Address, body: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -71,6 +84,15 @@ class HostApi:
     async def cancel(self, sender: Address, body: Mapping[str, Any]) -> Mapping[str, Any]:
         call = _parsed(CancelCall.parse, body)
         return (await _said(self._having(call.cancel.id).cancelling.agree(sender, call))).body()
+
+    async def label(self, sender: Address, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        call = _parsed(LabelCall.parse, body)
+        await _said(self._having(call.id).labels.keep(sender, call))
+        return {}
+
+    async def recall(self, sender: Address, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        call = _parsed(RecallCall.parse, body)
+        return (await _said(self._having(call.id).labels.recall(sender, call))).body()
 
     def _host(self, market: Market | None) -> Host:
         if market is None and len(self._hosts) == 1:

@@ -123,6 +123,16 @@ class AuditRecord:
     evidence: bytes = field(default=b"", repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class SentLabel:
+    """A host has confirmed the label of its contract. `digest`: of what it says (`node.storage.label.Label`)."""
+
+    contract: bytes
+    object: str
+    number: int
+    digest: bytes
+
+
 class RenterStore(Protocol):
     """The part of the store that `node.services.renter` needs. Any call may raise `StoreError`."""
 
@@ -133,7 +143,7 @@ class RenterStore(Protocol):
         """All of them, the oldest first."""
 
     async def remove_object(self, object_id: str) -> None:
-        """Forget an object, its contracts and their audits."""
+        """Forget an object, its contracts, their audits and labels."""
 
     async def save_rental(self, rental: Rental) -> None:
         """Insert or replace; the voucher that is kept is never lowered."""
@@ -146,6 +156,12 @@ class RenterStore(Protocol):
 
     async def audits(self, contract: bytes) -> Sequence[AuditRecord]:
         """Oldest first."""
+
+    async def save_label(self, label: SentLabel) -> None:
+        """Insert or replace; nothing where its contract is known no more."""
+
+    async def labels(self, object_id: str) -> Sequence[SentLabel]:
+        """What the hosts of an object have confirmed."""
 
 
 # --- the market on chain ----------------------------------------------------------------------------------------------

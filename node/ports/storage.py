@@ -85,6 +85,15 @@ class Bond:
     at: int
 
 
+@dataclass(frozen=True, slots=True)
+class KeptLabel:
+    """The sealed label (`node.storage.label`) that a renter wants kept with its contract. `number`: only grows."""
+
+    contract: bytes
+    number: int
+    data: bytes = field(repr=False)
+
+
 class StorageStore(Protocol):
     """Durable records of a host's contracts. A call that returns is durable; any may raise `StoreError`."""
 
@@ -103,6 +112,18 @@ class StorageStore(Protocol):
 
     async def book_bond(self, bond: Bond) -> bool:
         """False: it was booked before, nothing changed."""
+
+    async def keep_label(self, label: KeptLabel) -> KeptLabel:
+        """Keep it in place of one with a lower number; returns what is there then. It goes when its contract ends.
+
+        Raises `KeyError` where there is no such contract, or it has ended.
+        """
+
+    async def label(self, contract_id: bytes) -> KeptLabel | None:
+        """None where the renter has sent none."""
+
+    async def label_bytes(self) -> int:
+        """Of all labels together."""
 
 
 class OnChain(Protocol):

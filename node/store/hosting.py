@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from node.ports.storage import Bond, HostedContract
+from node.ports.storage import Bond, HostedContract, KeptLabel
 from node.ports.store import Account, Entry
 from node.store import operations
 from node.store.mapping import Receipt
@@ -28,6 +28,8 @@ def save_hosted(unit: Unit, contract: HostedContract) -> None:
             bonds=stored.bonds,
         )
     unit.hosted.put(contract)
+    if not contract.live:
+        unit.kept_labels.remove(contract.id)
 
 
 def keep_voucher(unit: Unit, voucher: Voucher, signature: bytes, at: int) -> None:
@@ -61,6 +63,16 @@ def book_bond(unit: Unit, bond: Bond) -> bool:
     unit.hosted.put(replace(stored, bonds=stored.bonds + bond.amount))
     _book_income(unit, stored, bond.amount, "storage challenges answered", bond.at)
     return True
+
+
+def keep_label(unit: Unit, label: KeptLabel) -> KeptLabel:
+    if not _known(unit, label.contract).live:
+        raise KeyError(f"contract {label.contract.hex()} has ended")
+    stored = unit.kept_labels.get(label.contract)
+    if stored is not None and stored.number >= label.number:
+        return stored
+    unit.kept_labels.put(label)
+    return label
 
 
 def _book_income(unit: Unit, stored: HostedContract, amount: int, memo: str, at: int) -> None:

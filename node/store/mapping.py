@@ -11,8 +11,8 @@ from sqlalchemy import Row, Table, bindparam, delete, insert, select, update
 
 from node.ports.btfs import BtfsRecord
 from node.ports.engine import TorrentId
-from node.ports.renting import AuditRecord, Rental, StoredObject
-from node.ports.storage import HostedContract
+from node.ports.renting import AuditRecord, Rental, SentLabel, StoredObject
+from node.ports.storage import HostedContract, KeptLabel
 from node.ports.store import (
     Account,
     ChainCursor,
@@ -268,4 +268,6 @@ STORED_OBJECTS = Kind(schema.stored_objects, StoredObject)
 RENTALS = Kind(schema.rentals, Rental)
 AUDITS = Kind(schema.audits, AuditRecord)
 LATEST_AUDITS = Kind(schema.latest_audits, LatestAudit)
+KEPT_LABELS = Kind(schema.kept_labels, KeptLabel)
+SENT_LABELS = Kind(schema.sent_labels, SentLabel)
 META = Kind(schema.meta, Meta)

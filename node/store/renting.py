@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from node.ports.renting import AuditRecord, Rental
+from node.ports.renting import AuditRecord, Rental, SentLabel
 from node.storage.audit import Verdict
 from node.store.mapping import LatestAudit
 from node.store.unit import Unit
@@ -31,6 +31,11 @@ def save_audit(unit: Unit, audit: AuditRecord) -> None:
     unit.audits.put(audit)
 
 
+def save_label(unit: Unit, label: SentLabel) -> None:
+    if unit.rentals.get(label.contract) is not None:
+        unit.sent_labels.put(label)
+
+
 def with_evidence(audit: AuditRecord, latest: LatestAudit | None) -> AuditRecord:
     """An audit as the port gives it back."""
     if latest is None or audit.verdict is not Verdict.PASSED or (latest.epoch, latest.at) != (audit.epoch, audit.at):
@@ -45,5 +50,6 @@ def remove_object(unit: Unit, object_id: str) -> None:
             unit.audits.remove(audit.contract, audit.epoch, audit.at)
     for contract in gone:
         unit.latest_audits.remove(contract)
+        unit.sent_labels.remove(contract)
         unit.rentals.remove(contract)
     unit.stored_objects.remove(object_id)

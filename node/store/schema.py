@@ -17,7 +17,7 @@ from node.storage.lifecycle import State
 from node.store.types import AddressBytes, Amount256, EnumText, HashList, OptionalAddress, PackedTerms, PathBytes, Words
 from wallet.intents import IntentState
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
 """Every schema there has been, oldest first."""
 
 APPLICATION_ID = 0x62747431
@@ -324,6 +324,25 @@ latest_audits = Table(
     Column("evidence", LargeBinary, nullable=False),
 )
 """The evidence of each contract's latest audit that passed: up to 1 MiB, so only one of them is kept."""
+
+kept_labels = Table(
+    "kept_labels",
+    metadata,
+    Column("contract", LargeBinary, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+"""What renters want to find again with the contracts that we host."""
+
+sent_labels = Table(
+    "sent_labels",
+    metadata,
+    Column("contract", LargeBinary, primary_key=True),
+    Column("object", String, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+)
+"""What our hosts have confirmed."""
 
 meta = Table(
     "meta",

@@ -13,8 +13,8 @@ from sqlalchemy import Connection, LargeBinary, Select, cast, func, or_, select
 
 from node.ports.btfs import BtfsPayout, BtfsRecord
 from node.ports.engine import TorrentId
-from node.ports.renting import AuditRecord, Rental, StoredObject
-from node.ports.storage import Bond, HostedContract
+from node.ports.renting import AuditRecord, Rental, SentLabel, StoredObject
+from node.ports.storage import Bond, HostedContract, KeptLabel
 from node.ports.store import (
     CashReceipt,
     ChainCursor,
@@ -43,12 +43,14 @@ from node.store.mapping import (
     INTENTS,
     ISSUED,
     JOURNAL,
+    KEPT_LABELS,
     LATEST_AUDITS,
     META,
     PAYOUTS,
     RECEIVED,
     RENTALS,
     REPUTATION,
+    SENT_LABELS,
     SPENDING,
     STORED_OBJECTS,
     TORRENTS,
@@ -274,6 +276,17 @@ class SqlStore:
     async def book_bond(self, bond: Bond) -> bool:
         return await self._writer.submit(lambda unit: hosting.book_bond(unit, bond))
 
+    async def keep_label(self, label: KeptLabel) -> KeptLabel:
+        return await self._writer.submit(lambda unit: hosting.keep_label(unit, label))
+
+    async def label(self, contract_id: bytes) -> KeptLabel | None:
+        return await self._read(lambda connection: _one(connection, KEPT_LABELS, (contract_id,)))
+
+    async def label_bytes(self) -> int:
+        # SQLite knows a value's length without reading it.
+        query = select(func.coalesce(func.sum(func.length(schema.kept_labels.c.data)), 0))
+        return await self._read(lambda connection: int(connection.execute(query).scalar_one()))
+
     # --- renting (`node.ports.renting.RenterStore`) -------------------------------------------------------------------
 
     async def save_object(self, stored: StoredObject) -> None:
@@ -308,6 +321,13 @@ class SqlStore:
             return [renting.with_evidence(AUDITS.load(row), latest) for row in rows]
 
         return await self._read(query)
+
+    async def save_label(self, label: SentLabel) -> None:
+        await self._writer.submit(lambda unit: renting.save_label(unit, label))
+
+    async def labels(self, object_id: str) -> Sequence[SentLabel]:
+        query = SENT_LABELS.select_all.where(schema.sent_labels.c.object == object_id)
+        return await self._all(SENT_LABELS, query)
 
     # --- books -------------------------------------------------------------------------------------------------------
 

@@ -109,6 +109,8 @@ class Unit:
         self.rentals = Records(connection, mapping.RENTALS)
         self.audits = Records(connection, mapping.AUDITS)
         self.latest_audits = Records(connection, mapping.LATEST_AUDITS)
+        self.kept_labels = Records(connection, mapping.KEPT_LABELS)
+        self.sent_labels = Records(connection, mapping.SENT_LABELS)
         self.meta = Records(connection, mapping.META)
         self.moved_money = False
         """Set by operations whose loss must be noticed when an old backup is restored."""
@@ -146,6 +148,8 @@ class Unit:
             self.rentals,
             self.audits,
             self.latest_audits,
+            self.kept_labels,
+            self.sent_labels,
             self.meta,
         ):
             records.flush()

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from node.ports.storage import Bond, HostedContract, StorageStore
+from node.ports.storage import Bond, HostedContract, KeptLabel, StorageStore
 from node.services.host.errors import RefusedError
 from node.storage.lifecycle import Event, State, step
 from wallet.address import Address
@@ -109,3 +109,14 @@ class Contracts:
             if await self._store.book_bond(bond):
                 record = self._records[bond.id]
                 self._records[bond.id] = replace(record, bonds=record.bonds + bond.amount)
+
+    async def keep_label(self, label: KeptLabel) -> KeptLabel:
+        """As `StorageStore.keep_label`."""
+        return await self._store.keep_label(label)
+
+    async def label(self, contract_id: bytes) -> KeptLabel | None:
+        return await self._store.label(contract_id)
+
+    async def label_bytes(self) -> int:
+        """Of all labels of this node."""
+        return await self._store.label_bytes()

@@ -2,7 +2,7 @@
 
     offers ─→ `acceptance` ─→ contracts ─→ `following` (the market) ─→ `duties` ─→ `claims` (transactions)
                                    │                └─→ `intake` (shards in and out of the engine)
-                                   └─→ `answers`, `vouchers`, `cancelling` (other nodes), `selfcheck` (our disks)
+                                   └─→ `answers`, `vouchers`, `cancelling`, `labels` (peers), `selfcheck` (our disks)
 
 A round looks at every contract whose time has come. How soon again depends on what may happen to it: seconds while it
 waits to be opened or for its shard, a sixteenth of an epoch and at most a minute while it runs.
@@ -29,6 +29,7 @@ from node.services.host.duties import duties
 from node.services.host.errors import RefusedError
 from node.services.host.following import Following
 from node.services.host.intake import Intake, ShardEngine
+from node.services.host.labels import Labels
 from node.services.host.selfcheck import EVERY, SelfCheck
 from node.services.host.shards import DamagedError, Shards
 from node.services.host.terms import HostTerms, PriceTables
@@ -86,6 +87,7 @@ class Host:
         )
         self.answers = Answers(contracts, self.shards, market.market, key=key, clock=clock)
         self.vouchers = Vouchers(contracts, market.market, clock)
+        self.labels = Labels(contracts, clock)
         self.cancelling = Cancelling(contracts, market.market, key=key, clock=clock)
         self.intake = Intake(contracts, self.shards, volumes, engine)
         self.following = Following(contracts, market, clock)

@@ -11,7 +11,7 @@ from random import Random
 
 from node.bencode import decode
 from node.ports.engine import AddTorrent, DuplicateTorrentError, TorrentId, TorrentState, TorrentStatus
-from node.ports.storage import Bond, HostedContract
+from node.ports.storage import Bond, HostedContract, KeptLabel
 from node.services.host.contracts import Contracts
 from node.services.host.host import Host
 from node.services.host.intake import ShardEngine, tidy, torrent_id
@@ -458,6 +458,16 @@ class DeadlyStore:
     async def book_bond(self, bond: Bond) -> bool:
         self._bench.tick_of_death()
         return await self._store.book_bond(bond)
+
+    async def keep_label(self, label: KeptLabel) -> KeptLabel:
+        self._bench.tick_of_death()
+        return await self._store.keep_label(label)
+
+    async def label(self, contract_id: bytes) -> KeptLabel | None:
+        return await self._store.label(contract_id)
+
+    async def label_bytes(self) -> int:
+        return await self._store.label_bytes()
 
 
 def proposal(contract: StorageContract, renews: bytes | None = None) -> Proposal:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from node.ports.storage import Bond, HostedContract
+from node.ports.storage import Bond, HostedContract, KeptLabel
 from node.ports.store import Account, Line
 from node.storage.lifecycle import State
 from node.store import SqlStore, open_store
@@ -78,3 +78,17 @@ async def test_what_another_account_is_paid_is_not_our_income(store: SqlStore) -
     await store.save_hosted(hosted(contract=contract()))
     await store.book_paid(hosted().id, 1, NOW)
     assert await store.balances() == {}
+
+
+async def test_a_label_is_replaced_by_a_newer_one_only_and_goes_when_its_contract_ends(store: SqlStore) -> None:
+    first, second = KeptLabel(hosted().id, 3, b"sealed"), KeptLabel(hosted().id, 4, b"sealed anew")
+    with pytest.raises(KeyError):
+        await store.keep_label(first)
+    await store.save_hosted(hosted())
+    assert await store.label(first.contract) is None
+    assert [await store.keep_label(label) for label in (first, second, first)] == [first, second, second]
+    assert (await store.label(first.contract), await store.label_bytes()) == (second, len(second.data))
+    await store.save_hosted(hosted(state=State.COMPLETED))
+    assert (await store.label(first.contract), await store.label_bytes()) == (None, 0)
+    with pytest.raises(KeyError):
+        await store.keep_label(second)

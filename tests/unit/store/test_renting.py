@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from node.ports.renting import AuditRecord, Rental, RenterStore, Stage, StoredObject
+from node.ports.renting import AuditRecord, Rental, RenterStore, SentLabel, Stage, StoredObject
 from node.storage.audit import Verdict
 from node.storage.lifecycle import State
 from node.store import SqlStore
@@ -100,3 +100,16 @@ async def test_an_object_goes_with_all_that_belongs_to_it(store: SqlStore) -> No
     await store.remove_object(OBJECT.id)
     assert (await store.objects(), await store.rentals(), await store.audits(RENTAL.id)) == ([], [other], [])
     assert len(await store.audits(other.id)) == 1
+
+
+async def test_a_label_that_a_host_confirmed_is_kept_for_known_contracts_only(store: SqlStore) -> None:
+    label = SentLabel(RENTAL.id, OBJECT.id, 7, b"d" * 32)
+    await store.save_label(label)
+    assert await store.labels(OBJECT.id) == []
+    await store.save_object(OBJECT)
+    await store.save_rental(RENTAL)
+    await store.save_label(label)
+    await store.save_label(replace(label, number=8))
+    assert await store.labels(OBJECT.id) == [replace(label, number=8)]
+    await store.remove_object(OBJECT.id)
+    assert await store.labels(OBJECT.id) == []
