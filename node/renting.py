@@ -69,7 +69,9 @@ def open_renting(
     markets, registries = {}, {}
     for rail in rails:
         if rail.market is not None and rail.registry is not None:
-            markets[rail.name] = ChainMarket(rail.market, rail.chain, settlements[rail.name], store, key.address)
+            markets[rail.name] = ChainMarket(
+                rail.market, rail.chain, settlements[rail.name], store, key.address, since=rail.storage_since
+            )
             registries[rail.name] = Registry(rail.registry, rail.chain, since=rail.storage_since)
     if not markets:
         return None

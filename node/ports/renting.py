@@ -10,7 +10,7 @@ The rules of `node.ports.store` hold here too: a call that returns is durable.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -222,6 +222,10 @@ class MarketPort(Protocol):
         self, contract: StorageContract, through_epoch: int, renter_signature: bytes, host_signature: bytes
     ) -> None:
         """End it by the will of both."""
+
+    async def running(self, progress: Callable[[int, int], None]) -> Sequence[tuple[StorageContract, OnChain]]:
+        """All contracts of this renter that are in force, out of the market's final log; `progress` hears how many
+        blocks of how many are read."""
 
     async def bond(self) -> int:
         """Token units that a challenge costs until it is answered or failed."""

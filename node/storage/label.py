@@ -221,17 +221,23 @@ class Newest:
 
 def newest(pieces: Iterable[tuple[int, Piece]]) -> Newest:
     """Of one object's pieces, with their numbers. Raises `LabelError` where none is whole, saying how near it came."""
-    groups: defaultdict[tuple[int, Any], list[Piece]] = defaultdict(list)
+    # What says the same may have come to its hosts under several numbers.
+    groups: defaultdict[Any, list[tuple[int, Piece]]] = defaultdict(list)
     for number, piece in pieces:
-        groups[number, piece.group].append(piece)
+        groups[piece.group].append((number, piece))
     fault = LabelError("no host has shown its label")
-    for (number, _), group in sorted(groups.items(), key=lambda item: item[0], reverse=True):
+    for group in sorted(groups.values(), key=_highest, reverse=True):
+        number = _highest(group)
         try:
-            label = join(group)
+            label = join(piece for _, piece in group)
             return Newest(label, number, Manifest.decode(label.manifest))
         except StorageError as error:
             fault = LabelError(str(error))
     raise fault
+
+
+def _highest(group: Iterable[tuple[int, Piece]]) -> int:
+    return max(number for number, _ in group)
 
 
 def _unpacked(packed: bytes) -> bytes:

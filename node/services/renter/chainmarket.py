@@ -7,7 +7,7 @@ never a second transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from node.ports.renting import MarketError, MarketRefusedError, OnChain
@@ -18,7 +18,11 @@ from wallet.chains.base import Call, ChainAdapter, ChainError, RevertedError
 from wallet.intents import Intent, OutboxStore
 from wallet.outbox import IntentFailedError
 from wallet.storage.chain import StorageMarket
+from wallet.storage.records import ContractRecord
 from wallet.storage_terms import Market, StorageContract
+
+BLOCKS = 1000
+"""Of the log, read with one request."""
 
 
 class Transactions(Protocol):
@@ -30,7 +34,7 @@ class Transactions(Protocol):
 
 
 class ChainMarket:
-    """One rail's market for the renter with account `own`."""
+    """One rail's market for the renter with account `own`. `since`: the block in which its log begins."""
 
     def __init__(
         self,
@@ -39,7 +43,10 @@ class ChainMarket:
         transactions: Transactions,
         intents: OutboxStore,
         own: Address,
+        *,
+        since: int = 0,
     ) -> None:
+        self._since = since
         self._contract = contract
         self._chain = chain
         self._transactions = transactions
@@ -65,17 +72,24 @@ class ChainMarket:
 
     async def status(self, contract: StorageContract) -> OnChain:
         try:
-            record = await self._contract.record(contract.digest(self.market))
+            return _on_chain(contract, await self._contract.record(contract.digest(self.market)))
         except ChainError as error:
             raise MarketError(str(error)) from error
-        status = MarketStatus(int(record.status))
-        return OnChain(
-            status,
-            epochs=record.epochs,
-            paid=record.paid_epochs,
-            exiting=status is MarketStatus.ACTIVE and record.epochs < contract.epochs,
-            answer_by=0 if record.challenge is None else record.challenge.answer_by,
-        )
+
+    async def running(self, progress: Callable[[int, int], None]) -> Sequence[tuple[StorageContract, OnChain]]:
+        try:
+            final = (await self._chain.final()).number
+            opened: dict[bytes, StorageContract] = {}
+            for first in range(self._since, final + 1, BLOCKS):
+                last = min(final, first + BLOCKS - 1)
+                for happened in await self._contract.opened(first, last, renter=self._own):
+                    opened[happened.event.id] = happened.event.terms
+                progress(last + 1 - self._since, final + 1 - self._since)
+            records = await self._contract.records(list(opened))
+        except ChainError as error:
+            raise MarketError(str(error)) from error
+        found = [(terms, _on_chain(terms, record)) for terms, record in zip(opened.values(), records, strict=True)]
+        return [(terms, chain) for terms, chain in found if chain.status is MarketStatus.ACTIVE]
 
     async def bond(self) -> int:
         if self._bond is None:
@@ -139,3 +153,14 @@ class ChainMarket:
             raise MarketRefusedError(str(error)) from error
         except (ChainError, TimeoutError) as error:
             raise MarketError(str(error) or "the chain takes too long") from error
+
+
+def _on_chain(contract: StorageContract, record: ContractRecord) -> OnChain:
+    status = MarketStatus(int(record.status))
+    return OnChain(
+        status,
+        epochs=record.epochs,
+        paid=record.paid_epochs,
+        exiting=status is MarketStatus.ACTIVE and record.epochs < contract.epochs,
+        answer_by=0 if record.challenge is None else record.challenge.answer_by,
+    )

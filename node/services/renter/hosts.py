@@ -21,20 +21,25 @@ from node.storage.messages import (
     CancelCall,
     ChallengeCall,
     Consent,
+    LabelCall,
     Proposal,
     Quote,
+    RecallCall,
+    Recalled,
     TermsCall,
     VoucherCall,
 )
 from node.storage.messages import path as path_of
 from node.storage.placement import Candidate
 from wallet.errors import WalletError
-from wallet.storage_terms import Cancel, Market, Signable, Voucher, verify
+from wallet.storage_terms import Cancel, Market, Signable, StorageContract, Voucher, accept_voucher, verify
 
 QUOTES_AT_ONCE = 16
 CALL_SECONDS = 15.0
+LABEL_SECONDS = 60.0
+"""A label may have half a MiB."""
 
-M = TypeVar("M", Quote, Consent, AnswerBody)
+M = TypeVar("M", Quote, Consent, AnswerBody, Recalled)
 
 
 class Hosts:
@@ -90,6 +95,24 @@ class Hosts:
     async def voucher(self, rental: Rental, voucher: Voucher, signature: bytes) -> None:
         """Returns when the host has it."""
         await self._api.ask(rental.peer, path_of("voucher"), VoucherCall(voucher, signature).body())
+
+    async def label(self, rental: Rental, number: int, data: bytes) -> None:
+        """Returns when the host keeps this sealed label."""
+        call = LabelCall(rental.id, number, data)
+        await self._api.ask(rental.peer, path_of("label"), call.body(), deadline=LABEL_SECONDS)
+
+    async def recall(self, peer: Peer, contract: StorageContract) -> Recalled:
+        """What the host has of a contract of ours; signature and voucher hold, the label is still sealed."""
+        contract_id = contract.digest(self.market)
+        found = await self._ask(peer, "recall", RecallCall(contract_id).body(), Recalled, deadline=LABEL_SECONDS)
+        try:
+            verify(self.market, contract, found.signature, contract.host)
+            if found.through_epoch:
+                voucher = Voucher(contract_id, found.through_epoch)
+                accept_voucher(self.market, contract, voucher, found.voucher or b"", 0)
+        except WalletError as error:
+            raise HostError(f"{peer.url}: {error}") from error
+        return found
 
     async def _ask(self, peer: Peer, call: str, body: Body, kind: type[M], *, deadline: float = CALL_SECONDS) -> M:
         answer = await self._api.ask(peer, path_of(call), body, deadline=deadline)

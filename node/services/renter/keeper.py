@@ -25,14 +25,17 @@ from node.ports.renting import (
     Stage,
     StoredObject,
 )
+from node.ports.store import StoreError
 from node.services.renter.auditing import Auditing, Examined
 from node.services.renter.contracts import Contracts
 from node.services.renter.decisions import delivered, latest
 from node.services.renter.disputes import Disputes
 from node.services.renter.errors import RequestError, UnknownObjectError
 from node.services.renter.hosts import Hosts
+from node.services.renter.labelling import Labelling
 from node.services.renter.placing import Placing
 from node.services.renter.policy import Policy
+from node.services.renter.recovering import Recovering, Recovery
 from node.services.renter.repairing import Repairing
 from node.services.renter.restores import Restores
 from node.services.renter.restoring import Restoring
@@ -41,7 +44,7 @@ from node.services.renter.tending import Tending
 from node.services.renter.together import together
 from node.services.renter.watch import Watch
 from node.storage.erasure import MAX_SHARDS
-from node.storage.lifecycle import State
+from node.storage.lifecycle import LOCKED, State
 from node.storage.manifest import Manifest, Placed, Shard, export, read
 from node.storage.messages import Appointment
 from node.storage.sealing import KEY_BYTES
@@ -77,7 +80,7 @@ class StoreRequest:
 class Overview:
     """An object as it stands. `good`: shards whose host showed them and has not been silent since; `until`: Unix second
     when the first of the covering contracts ends, 0 for none; `locked`: token units in running contracts; `paid`: of
-    vouchers."""
+    vouchers; `labelled`: contracts with whose hosts the sealed manifest is, too."""
 
     stored: StoredObject
     manifest: Manifest | None
@@ -86,6 +89,7 @@ class Overview:
     until: int
     locked: int
     paid: int
+    labelled: int
 
 
 class Renter:
@@ -133,10 +137,11 @@ class Renter:
                 discovery=discovery, hosts=hosts[rail], market=market, store=store, key=key, clock=clock, policy=policy,
                 nonce=nonce,
             )  # fmt: skip
+            labelling = Labelling(hosts[rail], store, clock, policy, wrapping=wrapping, nonce=nonce)
             self._tending[rail] = Tending(
                 store=store, staging=self._staging, carrier=carrier, contracts=contracts, placing=placing,
-                repairing=Repairing(carrier, policy), clock=clock, policy=policy, wrapping=wrapping, nonce=nonce,
-                changed=self._more.set,
+                repairing=Repairing(carrier, policy), labelling=labelling, clock=clock, policy=policy,
+                wrapping=wrapping, nonce=nonce, changed=self._more.set,
             )  # fmt: skip
             self._disputes[rail] = Disputes(market, store, policy, uniform=uniform)
             self._watch[rail] = Watch(
@@ -148,6 +153,12 @@ class Renter:
             base=base / "restoring", carrier=carrier, hosts=hosts, discovery=discovery, clock=clock, policy=policy,
             wrapping=wrapping,
         )  # fmt: skip
+
+        self._recovering = Recovering(
+            markets=markets, discovery=discovery, hosts=hosts, store=store, key=key, wrapping=wrapping, clock=clock,
+            lock=self._locks.__getitem__,
+        )  # fmt: skip
+        self._recovery: tuple[Recovery, asyncio.Task[None]] | None = None
 
     # --- the loop ----------------------------------------------------------------------------------------------------
 
@@ -166,6 +177,9 @@ class Renter:
                     await self._more.wait()
 
     async def close(self) -> None:
+        if self._recovery is not None:
+            self._recovery[1].cancel()
+            await asyncio.gather(self._recovery[1], return_exceptions=True)
         await self.restores.close()
         for tending in self._tending.values():
             await tending.close()
@@ -260,6 +274,27 @@ class Renter:
     async def restore_manifest(self, data: bytes, out: Path, progress: Callable[[int], None] = lambda _: None) -> None:
         """The same from an exported manifest; nothing of this node's records is needed. Raises `ManifestError`."""
         await self._restoring.restore(read(data, self._wrapping), out, progress=progress)
+
+    def recover(self) -> Recovery:
+        """Find again what this wallet stores, on a machine that knows nothing of it; goes on by itself. One at a time:
+        where one is under way, that one."""
+        if self._recovery is None or self._recovery[0].finished:
+            recovery = Recovery()
+            self._recovery = recovery, asyncio.create_task(self._recover(recovery))
+        return self._recovery[0]
+
+    @property
+    def recovery(self) -> Recovery | None:
+        """The latest; None where there was none since the start."""
+        return None if self._recovery is None else self._recovery[0]
+
+    async def _recover(self, recovery: Recovery) -> None:
+        try:
+            await self._recovering.run(recovery)
+        except StoreError as error:
+            log.error("recovery: %s", error)
+            recovery.faults.append(str(error))
+        self._more.set()
 
     async def verify(self, name: str) -> Sequence[tuple[Rental, Examined]]:
         """Audit every host of an object now. Raises `UnknownObjectError`."""
@@ -379,6 +414,7 @@ class Renter:
 
     async def _overview(self, stored: StoredObject) -> Overview:
         rentals = await self._store.rentals(stored.id)
+        labelled = {label.contract for label in await self._store.labels(stored.id) if label.digest}
         covering = latest(rentals, self._policy).values()
         good = [rental for rental in covering if delivered(rental) and not rental.missed]
         return Overview(
@@ -393,4 +429,5 @@ class Renter:
                 if delivered(rental)
             ),
             paid=sum(rental.vouched * rental.terms.price_per_epoch for rental in rentals),
+            labelled=len(labelled & {rental.id for rental in rentals if rental.state in LOCKED}),
         )

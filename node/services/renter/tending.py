@@ -1,4 +1,4 @@
-"""What one object needs, step by step: packed, placed, delivered, repaired, renewed, forgotten.
+"""What one object needs, step by step: packed, placed, delivered, labelled, repaired, renewed, forgotten.
 
 `step` looks at the records and the staging folder and does what is next; it may be called at any time and after any
 crash. Packing and repair take long, so they run beside it, one per object, and `step` comes back to their results.
@@ -20,6 +20,7 @@ from node.ports.renting import MarketError, Rental, RenterStore, ShardCarrier, S
 from node.services.renter.contracts import Contracts
 from node.services.renter.decisions import to_free, to_place, to_renew
 from node.services.renter.errors import HostError, RestoreError
+from node.services.renter.labelling import Labelling
 from node.services.renter.placing import UNOPENED, Placing
 from node.services.renter.policy import Policy
 from node.services.renter.repairing import Repairing
@@ -59,6 +60,7 @@ class Tending:
         contracts: Contracts,
         placing: Placing,
         repairing: Repairing,
+        labelling: Labelling,
         clock: Clock,
         policy: Policy,
         wrapping: bytes,
@@ -72,6 +74,7 @@ class Tending:
         self._contracts = contracts
         self._placing = placing
         self._repairing = repairing
+        self._labelling = labelling
         self._clock = clock
         self._policy = policy
         self._wrapping = wrapping
@@ -87,10 +90,12 @@ class Tending:
             work.task.cancel()
         await asyncio.gather(*(work.task for work in self._work.values()), return_exceptions=True)
         self._work.clear()
+        await self._labelling.close()
 
     async def settle(self) -> None:
         """Wait for the long tasks that are under way."""
         await asyncio.gather(*(work.task for work in self._work.values()), return_exceptions=True)
+        await self._labelling.settle()
 
     async def step(self, stored: StoredObject) -> None:
         """Do what this object needs now."""
@@ -165,6 +170,7 @@ class Tending:
 
     async def _keep(self, stored: StoredObject, manifest: Manifest, *, busy: bool) -> None:
         rentals = await self._advance(stored)
+        said = await self._labelling.tend(stored, manifest, rentals)
         staged = self._staging.staged(stored.id, manifest)
         if not busy:
             staged -= await self._free(stored, manifest, rentals, staged)
@@ -181,7 +187,7 @@ class Tending:
             note = self._repair(stored, manifest, rentals, staged)
         if stored.renew:
             await self._renew(stored, manifest, rentals)
-        await self._note(stored.id, note)
+        await self._note(stored.id, note or said)
 
     async def _advance(self, stored: StoredObject) -> list[Rental]:
         """Every contract's next step: money first, then all of them together."""
@@ -276,6 +282,8 @@ class Tending:
             if not rental.dropped and rental.state not in ENDS:
                 await self._store.save_rental(replace(rental, dropped=True))
         after = await self._advance(stored)
+        if stored.manifest:
+            await self._labelling.tend(stored, Manifest.decode(stored.manifest), after)
         self._staging.remove(stored.id)
         if all(rental.state in ENDS for rental in after):
             await self._store.remove_object(stored.id)

@@ -22,6 +22,7 @@ from node.ports.renting import (
     MarketRefusedError,
     OnChain,
     Rental,
+    SentLabel,
     StoredObject,
     TransferError,
 )
@@ -31,7 +32,18 @@ from node.storage.audit import Answer, Proof, Verdict
 from node.storage.errors import TermsError
 from node.storage.lifecycle import MarketStatus
 from node.storage.merkle import TreeHasher, TreeLayout
-from node.storage.messages import AnswerBody, CancelCall, ChallengeCall, Consent, Proposal, Quote, VoucherCall
+from node.storage.messages import (
+    AnswerBody,
+    CancelCall,
+    ChallengeCall,
+    Consent,
+    LabelCall,
+    Proposal,
+    Quote,
+    RecallCall,
+    Recalled,
+    VoucherCall,
+)
 from node.storage.placement import NEUTRAL
 from node.storage.sealing import wrapping_key
 from node.storage.terms import DAY, PriceTable, validate_offer
@@ -102,6 +114,7 @@ class MemoryRenterStore:
         self.kept: dict[str, StoredObject] = {}
         self.contracts: dict[bytes, Rental] = {}
         self.verdicts: list[AuditRecord] = []
+        self.sent: dict[bytes, SentLabel] = {}
 
     async def save_object(self, stored: StoredObject) -> None:
         with self._points.passing():
@@ -115,6 +128,7 @@ class MemoryRenterStore:
             self.kept.pop(object_id, None)
             gone = {rental.id for rental in self.contracts.values() if rental.object == object_id}
             self.contracts = {key: rental for key, rental in self.contracts.items() if key not in gone}
+            self.sent = {key: label for key, label in self.sent.items() if key not in gone}
             self.verdicts = [audit for audit in self.verdicts if audit.contract not in gone]
 
     async def save_rental(self, rental: Rental) -> None:
@@ -134,6 +148,14 @@ class MemoryRenterStore:
 
     async def audits(self, contract: bytes) -> Sequence[AuditRecord]:
         return [audit for audit in self.verdicts if audit.contract == contract]
+
+    async def save_label(self, label: SentLabel) -> None:
+        with self._points.passing():
+            if label.contract in self.contracts:
+                self.sent[label.contract] = label
+
+    async def labels(self, object_id: str) -> Sequence[SentLabel]:
+        return [label for label in self.sent.values() if label.object == object_id]
 
 
 @dataclass
@@ -189,6 +211,11 @@ class FakeMarket:
         if entry is None:
             return OnChain(MarketStatus.UNKNOWN)
         return OnChain(entry.status, entry.epochs, entry.paid, entry.exiting, entry.answer_by)
+
+    async def running(self, progress: Callable[[int, int], None]) -> Sequence[tuple[StorageContract, OnChain]]:
+        progress(1, 1)
+        active = [entry.terms for entry in self.entries.values() if entry.status is MarketStatus.ACTIVE]
+        return [(terms, await self.status(terms)) for terms in active if terms.renter == RENTER.address]
 
     async def open(self, contract: StorageContract, renter_signature: bytes, host_signature: bytes) -> None:
         with self._points.passing():
@@ -288,6 +315,10 @@ class FakeHost:
     shards: dict[bytes, bytes] = field(default_factory=dict)
     contracts: dict[bytes, StorageContract] = field(default_factory=dict)
     vouchers: dict[bytes, int] = field(default_factory=dict)
+    signatures: dict[bytes, bytes] = field(default_factory=dict)
+    labels: dict[bytes, LabelCall] = field(default_factory=dict)
+    old_labels: dict[bytes, LabelCall] = field(default_factory=dict)
+    """The first of each contract: what a host may show instead of the newest."""
     proposals: int = 0
 
     def __post_init__(self) -> None:
@@ -376,7 +407,29 @@ class FakeHost:
         if call.voucher.through_epoch > held:
             accept_voucher(MARKET, terms, call.voucher, call.signature, held)
             self.vouchers[call.voucher.id] = call.voucher.through_epoch
+            self.signatures[call.voucher.id] = call.signature
         return {}
+
+    def _label(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        call = LabelCall.parse(body)
+        assert call.id in self.world.market.entries
+        held = self.labels.get(call.id)
+        if held is not None and held.number >= call.number and held != call:
+            raise PeerRefusedError("stale", "a newer label is here")
+        self.labels[call.id] = call
+        self.old_labels.setdefault(call.id, call)
+        return {}
+
+    def _recall(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        call = RecallCall.parse(body)
+        label = self.labels.get(call.id)
+        return Recalled(
+            signature=sign(MARKET, self.contracts[call.id], self.key),
+            through_epoch=self.vouchers.get(call.id, 0),
+            voucher=self.signatures.get(call.id),
+            number=0 if label is None else label.number,
+            data=b"" if label is None else label.data,
+        ).body()
 
     def _cancel(self, body: Mapping[str, Any]) -> dict[str, Any]:
         call = CancelCall.parse(body)
