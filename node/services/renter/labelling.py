@@ -2,8 +2,8 @@
 
 Which label a host should have follows from the object's record, and which one it has from what it confirmed; where
 they differ, it is sent. So whatever changes the one or the other (a new contract, another term) needs no telling.
-Before a label is sent, its number is durable with a mark that says so; a crash then costs a repetition, and a host that
-has a higher number than any of ours heard it from another machine with the same seed.
+Before a label is sent, its number is durable with a mark that says so, and one that is there already is looked at. A
+crash then costs a repetition, and a number higher than any of ours comes from another machine with the same seed.
 
 Sending runs beside the steps of `Tending` and holds up nobody; a host that is away is asked again, ever more rarely.
 """
@@ -15,7 +15,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from node.ports.clock import Clock
-from node.ports.peerapi import PeerApiError, PeerRefusedError
+from node.ports.peerapi import PeerApiError
 from node.ports.renting import Rental, RenterStore, SentLabel, Stage, StoredObject
 from node.services.renter.errors import HostError
 from node.services.renter.hosts import Hosts
@@ -139,13 +139,13 @@ class Labelling:
         number = next_number(sent.values(), digest, self._clock.wall(), self._floor.get(label.object, 0))
         for rental in rentals:
             await self._store.save_label(SentLabel(rental.id, label.object, number, IN_DOUBT))
-        await together(self._one(rental, pieces[rental.shard], number) for rental in rentals)
+        await together(self._one(rental, pieces[rental.shard], number, sent.get(rental.id)) for rental in rentals)
 
-    async def _one(self, rental: Rental, piece: Piece, number: int) -> None:
+    async def _one(self, rental: Rental, piece: Piece, number: int, before: SentLabel | None) -> None:
         async with self._turns:
             try:
-                kept = await self._hand_over(rental, piece, number)
-            except (PeerApiError, HostError, LabelError) as error:
+                kept = await self._hand_over(rental, piece, number, before)
+            except (PeerApiError, HostError) as error:
                 log.info("label for %s: %s", rental.url, error)
                 kept = None
         if kept is None:
@@ -157,22 +157,27 @@ class Labelling:
         self._not_before.pop(rental.id, None)
         await self._store.save_label(SentLabel(rental.id, piece.object, kept, piece.digest))
 
-    async def _hand_over(self, rental: Rental, piece: Piece, number: int) -> int | None:
-        """The number under which the host has it; None where it has another machine's."""
-        data = seal(piece, rental.id, number, self._wrapping, self._nonce(SALT))
-        try:
-            await self._hosts.label(rental, number, data)
-        except PeerRefusedError as error:
-            if error.code != "stale":
-                raise
-            # Of what it has, it is believed only what this wallet has sealed.
-            there = await self._hosts.recall(rental.peer, rental.terms)
-            found = open_piece(there.data, rental.id, there.number, self._wrapping)
+    async def _hand_over(self, rental: Rental, piece: Piece, number: int, before: SentLabel | None) -> int | None:
+        """The number under which the host has it; None where it has another machine's newer one."""
+        there = None if before is None else await self._there(rental)
+        if before is not None and there is not None:
+            kept, found = there
             if found.group == piece.group:
-                return there.number
-            if there.number >= number:
+                return kept
+            if kept > before.number:
                 log.warning("%s: %s", piece.object, OTHER_MACHINE)
                 self._notes[piece.object] = OTHER_MACHINE
-                self._floor[piece.object] = max(there.number, self._floor.get(piece.object, 0))
-            return None
+                self._floor[piece.object] = max(kept, self._floor.get(piece.object, 0))
+            if kept >= number:
+                return None
+        data = seal(piece, rental.id, number, self._wrapping, self._nonce(SALT))
+        await self._hosts.label(rental, number, data)
         return number
+
+    async def _there(self, rental: Rental) -> tuple[int, Piece] | None:
+        """What the host has, and its number; only what this wallet has sealed is believed."""
+        said = await self._hosts.recall(rental.peer, rental.terms)
+        try:
+            return said.number, open_piece(said.data, rental.id, said.number, self._wrapping)
+        except LabelError:
+            return None

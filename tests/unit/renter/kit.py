@@ -452,7 +452,7 @@ class FakeApi:
             call = path.rsplit("/", 1)[1]
             self.asked.append((peer.address, call))
             host = next(host for host in self._world.hosts if host.key.address == peer.address)
-            if not host.alive:
+            if not host.alive or (peer.address, call) in self._world.deaf:
                 raise PeerAwayError(f"{peer.url}: no answer")
             return host.answer(call, body)
 
@@ -499,6 +499,9 @@ class World:
         self.carrier = CopyCarrier(self)
         self.api = FakeApi(self)
         self.random = random.Random(seed)
+        self.wrapping = WRAPPING
+        self.deaf: set[tuple[Address, str]] = set()
+        """Hosts, and calls that they do not answer now."""
         self.hosts = [FakeHost(number, base / f"host{number}", self) for number in range(hosts)]
         self.renter = self.new_renter()
 
@@ -522,7 +525,7 @@ class World:
             carrier=self.carrier,
             store=store or self.store,
             key=key,
-            wrapping=WRAPPING,
+            wrapping=self.wrapping,
             clock=self.clock,
             policy=self.policy,
             nonce=self.random.randbytes,
