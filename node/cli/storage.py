@@ -118,7 +118,7 @@ def stored(shell: Shell, name: str | None, manifest: Path | None) -> None:
             for kept in found["contracts"]:
                 missed = f", silent for {kept['missed']} epochs" if kept["missed"] else ""
                 shell.console.print(
-                    f"    shard {kept['shard']:3}  {kept['state']}{missed}, until {_day(kept['until'])}  {kept['host']}"
+                    f"    shard {kept['shard']:3}  {kept['state']}{missed}, until {day(kept['until'])}  {kept['host']}"
                 )
             return
         for each in found["objects"]:
@@ -143,13 +143,17 @@ def _export(shell: Shell, name: str | None, file: Path) -> None:
 
 def _show_object(shell: Shell, found: dict[str, Any]) -> None:
     size = "…" if found["size"] is None else format_size(found["size"])
-    until = f", until {_day(found['until'])}" if found["until"] else ""
+    until = f", until {day(found['until'])}" if found["until"] else ""
     renewed = ", renewed" if found["renew"] else ""
     shell.console.print(f"{found['id']}  {found['name']}  {size}  {found['stage']}")
     shell.console.print(
         f"    {found['good']} of {found['n']} shards are good, {found['k']} are needed{until}{renewed}; "
         f"paid {format_amount(int(found['paid']))}, locked {format_amount(int(found['locked']))}"
     )
+    if found["labelled"]:
+        shell.console.print(
+            f"    its sealed manifest is with {found['labelled']} hosts: `bttnode recover` needs no file"
+        )
     if found["note"]:
         shell.console.print(f"    {found['note']}")
 
@@ -293,7 +297,7 @@ def evidence_check(shell: Shell, file: Path) -> None:
         say(f"{checked.finding.verdict}: {checked.finding.reason} ({proved})")
         say(f"  host    {contract.host.evm}")
         say(f"  shard   {contract.root.hex()}, {format_size(contract.length)}")
-        say(f"  asked   {_day(challenge.issued)} for {len(challenge.indices)} blocks")
+        say(f"  asked   {day(challenge.issued)} for {len(challenge.indices)} blocks")
         say(f"  signed  {checked.witness.evm}")
 
     shell.show(facts, show)
@@ -311,7 +315,7 @@ def _path(name: str, *rest: str) -> str:
     return "/".join(("/v1/storage", quote(name, safe=""), *rest))
 
 
-def _day(moment: int) -> str:
+def day(moment: int) -> str:
     """A Unix second in the user's time; what a stranger signed may be beyond every calendar."""
     try:
         return f"{datetime.datetime.fromtimestamp(moment):%Y-%m-%d %H:%M}"

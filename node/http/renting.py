@@ -13,6 +13,8 @@
 | POST /v1/audits                | audit these contracts for their renter, as their auditor          |
 | POST /v1/restores              | bring an object back to a path, by id or from a manifest          |
 | GET  /v1/restores/{number}     | how far it is                                                     |
+| POST /v1/recovery              | find what this wallet stores with nothing but its seed            |
+| GET  /v1/recovery              | how far that is, and what was found                               |
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from node.http import renting_models as models
 from node.http.requests import answer, read_body
 from node.services.renter.errors import RequestError
 from node.services.renter.keeper import Overview, Renter, StoreRequest
+from node.services.renter.recovering import Recovery
 from node.services.renter.renting import Renting
 from node.services.renter.restores import Restore
 from node.storage.erasure import MAX_SHARDS
@@ -59,6 +62,8 @@ class RentingApi:
             web.post("/v1/audits", self.audit),
             web.post("/v1/restores", self.restore),
             web.get("/v1/restores/{number}", self.restoring),
+            web.post("/v1/recovery", self.recover),
+            web.get("/v1/recovery", self.recovering),
         ]
 
     async def objects(self, request: web.Request) -> web.Response:
@@ -148,6 +153,15 @@ class RentingApi:
             raise RequestError("a restore is named by its number")
         return answer(_status(self._renter.restores.get(int(number))))
 
+    async def recover(self, request: web.Request) -> web.Response:
+        return answer(_recovery(self._renter.recover()))
+
+    async def recovering(self, request: web.Request) -> web.Response:
+        recovery = self._renter.recovery
+        if recovery is None:
+            raise RequestError("nothing was recovered since this node has started")
+        return answer(_recovery(recovery))
+
 
 def _object(overview: Overview) -> models.Object:
     stored, manifest = overview.stored, overview.manifest
@@ -165,6 +179,7 @@ def _object(overview: Overview) -> models.Object:
         until=overview.until,
         locked=overview.locked,
         paid=overview.paid,
+        labelled=overview.labelled,
         note=stored.note,
         contracts=[
             models.Kept(
@@ -190,4 +205,39 @@ def _status(restore: Restore) -> models.RestoreStatus:
         finished=restore.finished,
         fault=restore.fault,
         hint=restore.hint,
+    )
+
+
+def _recovery(recovery: Recovery) -> models.RecoveryStatus:
+    return models.RecoveryStatus(
+        doing=recovery.doing,
+        done=recovery.done,
+        total=recovery.total,
+        finished=recovery.finished,
+        objects=[
+            models.FoundAgain(
+                id=found.stored.id,
+                name=found.stored.path.name,
+                size=found.length,
+                k=found.stored.k,
+                n=found.stored.n,
+                shards=found.shards,
+                contracts=found.contracts,
+                silent=found.silent,
+                new=found.new,
+            )
+            for found in recovery.objects
+        ],
+        lost=[
+            models.NotFound(
+                contract=lost.id.hex(),
+                rail=lost.rail,
+                host=lost.host.evm,
+                until=lost.until,
+                escrow=lost.escrow,
+                why=lost.why,
+            )
+            for lost in recovery.lost
+        ],
+        faults=recovery.faults,
     )

@@ -53,7 +53,8 @@ class Kept(Model):
 
 
 class Object(Model):
-    """An object. `size`: plain bytes, None while it is packed; `good`: shards whose hosts showed them last time."""
+    """An object. `size`: plain bytes, None while it is packed; `good`: shards whose hosts showed them last time;
+    `labelled`: contracts whose hosts keep the sealed manifest, too."""
 
     id: str
     name: str
@@ -68,6 +69,7 @@ class Object(Model):
     until: int
     locked: Units
     paid: Units
+    labelled: int
     note: str
     contracts: list[Kept]
 
@@ -117,3 +119,41 @@ class RestoreStatus(Model):
     finished: bool
     fault: str
     hint: str
+
+
+class FoundAgain(Model):
+    """`contracts`: in force, `silent` of them with hosts that do not answer; `shards`: that can be asked for; `new`: it
+    was not known here."""
+
+    id: str
+    name: str
+    size: int
+    k: int
+    n: int
+    shards: int
+    contracts: int
+    silent: int
+    new: bool
+
+
+class NotFound(Model):
+    """A contract of which no host tells what it is about. `until`: Unix seconds."""
+
+    contract: str
+    rail: str
+    host: str
+    until: int
+    escrow: Units
+    why: str
+
+
+class RecoveryStatus(Model):
+    """`doing`: in words; `done` of `total`: blocks, or contracts; `faults`: of whole rails, in one line each."""
+
+    doing: str
+    done: int
+    total: int
+    finished: bool
+    objects: list[FoundAgain]
+    lost: list[NotFound]
+    faults: list[str]

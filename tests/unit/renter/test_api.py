@@ -114,6 +114,22 @@ async def test_an_auditors_contracts_are_handed_over_as_json(node: Node, tmp_pat
     await node.ask("POST", "/v1/audits", {"contracts": [{}]}, status=400)
 
 
+async def test_what_was_found_again_is_listed_with_what_was_not(node: Node, tmp_path: Path) -> None:
+    await node.ask("GET", "/v1/recovery", status=400)
+    name = await node.store(tmp_path)
+    await node.world.turn(times=2)
+    (listed,) = (await node.ask("GET", "/v1/storage"))["objects"]
+    assert listed["labelled"] == 6
+    status = await node.ask("POST", "/v1/recovery")
+    async with asyncio.timeout(30):
+        while not status["finished"]:
+            await asyncio.sleep(0.01)
+            status = await node.ask("GET", "/v1/recovery")
+    (found,) = status["objects"]
+    assert (found["id"], found["shards"], found["silent"], found["new"]) == (name, 6, 0, False)
+    assert (status["lost"], status["faults"]) == ([], [])
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [
