@@ -11,20 +11,19 @@ is, for i < k, byte b of the stripe's i-th part, and for i ≥ k
 
 Any k rows of that matrix are independent (it is the identity above a Cauchy matrix), for every n ≤ 255.
 
-pyeclib (ISA-L) does the arithmetic. It puts a header before each fragment and wants it back to decode. The header
-depends on place and size alone, so it is taken off here and, to decode, copied from the encoding of a stripe of zeros.
+`node.storage.isal` does the arithmetic. Whatever is wanted (parity, lost data, any lost fragment) is a sum of k others,
+each times a factor: the wanted rows times the inverse of the rows at hand.
 
 The code corrects losses, not changes: a fragment must have been checked against its shard's root before it comes here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pyeclib.ec_iface import ECDriver, ECDriverError
-
 from node.storage.errors import ShardError
+from node.storage.isal import Combination, cauchy, inverse
 
 FRAGMENT = 2**20
 ALIGN = 64
@@ -61,7 +60,7 @@ class StripeLayout:
     def fragment(self, index: int) -> tuple[int, int]:
         """Offset and length of stripe `index`'s fragment in every shard. Raises `IndexError`."""
         _, length = self.stripe(index)
-        return index * FRAGMENT, _fragment_length(length, self.k)
+        return index * FRAGMENT, fragment_length(length, self.k)
 
     @property
     def shard_length(self) -> int:
@@ -69,7 +68,7 @@ class StripeLayout:
         return sum(self.fragment(self.stripes - 1)) if self.stripes else 0
 
 
-def _fragment_length(length: int, k: int) -> int:
+def fragment_length(length: int, k: int) -> int:
     """Of a stripe with `length` bytes: its share of them, rounded up to `ALIGN`."""
     return -(-length // (k * ALIGN)) * ALIGN
 
@@ -100,16 +99,16 @@ class Striper:
 
 
 class Code:
-    """One (k, n) code. Raises `ValueError` unless 1 ≤ k < n ≤ 255. Holds one stripe of memory while it works."""
+    """One (k, n) code. Raises `ValueError` unless 1 ≤ k < n ≤ 255."""
 
     def __init__(self, k: int, n: int) -> None:
         if not 1 <= k < n <= MAX_SHARDS:
             raise ValueError(f"erasure code {k} of {n}: wanted 1 ≤ k < n ≤ {MAX_SHARDS}")
         self.k = k
         self.n = n
-        self._driver = ECDriver(k=k, m=n - k, ec_type="isa_l_rs_cauchy")
-        self._headers: tuple[int, list[bytes]] = (0, [])
-        """Of the fragment length that was decoded last: an object has two at most."""
+        self._rows = cauchy(k, n)
+        self._last: tuple[object, Combination] | None = None
+        """What was made from what the last time: an object is always the same case."""
 
     def encode(self, stripe: Buffer) -> list[memoryview]:
         """The n fragments of a stripe of 1 to k MiB, which is padded here if it is the last one.
@@ -118,9 +117,12 @@ class Code:
         """
         if not 1 <= len(stripe) <= self.k * FRAGMENT:
             raise ValueError(f"a stripe has 1 to {self.k * FRAGMENT} bytes, not {len(stripe)}")
-        length = _fragment_length(len(stripe), self.k)
-        framed = self._driver.encode(bytes(stripe).ljust(self.k * length, b"\0"))
-        return [memoryview(fragment)[len(fragment) - length :] for fragment in framed]
+        length = fragment_length(len(stripe), self.k)
+        made = memoryview(bytearray(self.n * length))
+        made[: len(stripe)] = stripe
+        fragments = [made[at : at + length] for at in range(0, len(made), length)]
+        self.make(dict(enumerate(fragments[: self.k])), dict(enumerate(fragments[self.k :], self.k)))
+        return fragments
 
     def decode(self, fragments: Mapping[int, Buffer], length: int) -> bytes:
         """The `length` bytes of a stripe from any k of its fragments, by their numbers.
@@ -129,36 +131,30 @@ class Code:
         """
         if not 1 <= length <= self.k * FRAGMENT:
             raise ValueError(f"a stripe has 1 to {self.k * FRAGMENT} bytes, not {length}")
-        size = _fragment_length(length, self.k)
-        chosen = self._choose(fragments, size)
-        if all(number < self.k for number in chosen):
-            return b"".join(fragments[number] for number in chosen)[:length]
-        try:
-            return self._driver.decode(self._framed(fragments, chosen, size))[:length]
-        except ECDriverError as error:
-            raise ShardError(f"the stripe cannot be decoded: {error}") from error
+        size = fragment_length(length, self.k)
+        self._check(fragments, size)
+        lost = {number: bytearray(size) for number in range(self.k) if number not in fragments}
+        self.make(fragments, lost)
+        every = {**fragments, **lost}
+        return b"".join(every[number] for number in range(self.k))[:length]
 
-    def rebuild(self, fragments: Mapping[int, Buffer], wanted: Sequence[int]) -> dict[int, bytes]:
-        """The fragments numbered `wanted` of a stripe, from any k others of equal size. Raises `ShardError`."""
-        size = len(next(iter(fragments.values()), b""))
-        if not 0 < size <= FRAGMENT or size % ALIGN:
-            raise ShardError(f"a fragment has 64 to {FRAGMENT} bytes in steps of 64, not {size}")
-        if not all(0 <= number < self.n for number in wanted):
-            raise ShardError(f"a code of {self.n} has fragments 0 to {self.n - 1}")
-        chosen = self._choose(fragments, size)
-        missing = [number for number in wanted if number not in fragments]
-        rebuilt = {number: bytes(fragments[number]) for number in wanted if number in fragments}
-        if missing:
-            framed = self._framed(fragments, chosen, size)
-            try:
-                made = self._driver.reconstruct(framed, missing)
-            except ECDriverError as error:
-                raise ShardError(f"the fragments cannot be rebuilt: {error}") from error
-            rebuilt |= {number: fragment[-size:] for number, fragment in zip(missing, made, strict=True)}
-        return rebuilt
+    def make(self, fragments: Mapping[int, Buffer], wanted: Mapping[int, bytearray | memoryview]) -> None:
+        """Write the fragments numbered `wanted` into these buffers, from any k others; all have one size.
 
-    def _choose(self, fragments: Mapping[int, Buffer], size: int) -> list[int]:
-        """The k lowest numbers: data fragments first, as they need no arithmetic."""
+        Of more than k those with the lowest numbers are taken. Raises `ShardError` for fewer than k, numbers that the
+        code does not have, or several sizes. Lets the interpreter's lock go while it works.
+        """
+        sizes = {len(buffer) for buffer in wanted.values()}
+        if not sizes:
+            return
+        self._check(fragments, sizes.pop())
+        if sizes or not all(0 <= number < self.n for number in wanted):
+            raise ShardError(f"a code of {self.n} has fragments 0 to {self.n - 1}, of one size")
+        chosen = sorted(fragments)[: self.k]
+        combination = self._combination(tuple(chosen), tuple(wanted))
+        combination.into(list(wanted.values()), [fragments[number] for number in chosen])
+
+    def _check(self, fragments: Mapping[int, Buffer], size: int) -> None:
         for number, fragment in fragments.items():
             if not 0 <= number < self.n:
                 raise ShardError(f"a code of {self.n} has no fragment {number}")
@@ -166,11 +162,16 @@ class Code:
                 raise ShardError(f"fragment {number} has {len(fragment)} bytes, not {size}")
         if len(fragments) < self.k:
             raise ShardError(f"{len(fragments)} shards are left and {self.k} are needed")
-        return sorted(fragments)[: self.k]
 
-    def _framed(self, fragments: Mapping[int, Buffer], chosen: list[int], size: int) -> list[bytes]:
-        if self._headers[0] != size:
-            zeros = self._driver.encode(bytes(self.k * size))
-            self._headers = (size, [fragment[:-size] for fragment in zeros])
-        headers = self._headers[1]
-        return [headers[number] + bytes(fragments[number]) for number in chosen]
+    def _combination(self, chosen: tuple[int, ...], wanted: tuple[int, ...]) -> Combination:
+        """From the fragments `chosen` to those `wanted`: wanted rows x (chosen rows)⁻¹."""
+        last = self._last
+        if last is not None and last[0] == (chosen, wanted):
+            return last[1]
+        rows = Combination([self._rows[number] for number in wanted])
+        if chosen != tuple(range(self.k)):
+            products = [bytearray(self.k) for _ in wanted]
+            rows.into(products, inverse([self._rows[number] for number in chosen]))
+            rows = Combination([bytes(product) for product in products])
+        self._last = ((chosen, wanted), rows)
+        return rows

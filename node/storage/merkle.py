@@ -25,6 +25,7 @@ from hashlib import sha256
 from itertools import accumulate
 from typing import NamedTuple
 
+from node.storage.digests import digests
 from node.storage.errors import ShardError
 from wallet.storage_terms import BLOCK as BLOCK
 from wallet.storage_terms import MAX_LENGTH as MAX_LENGTH
@@ -152,8 +153,8 @@ class TreeHasher:
         self._layout = layout
         self._length = 0
         self._tail = bytearray()
-        self._odd: list[bytes | None] = []
-        """By level: the last node that has no sibling yet."""
+        self._odd: list[bytes] = []
+        """By level: the last node if it has no sibling yet, else nothing."""
         self._written: list[int] = []
         self._root: bytes | None = None
 
@@ -163,17 +164,17 @@ class TreeHasher:
         self._length += len(view)
         if self._root is not None or (self._layout is not None and self._length > self._layout.length):
             raise ShardError("more bytes than the shard should have")
-        leaves = []
+        leaves = b""
         at = 0
         if self._tail:
             at = min(BLOCK - len(self._tail), len(view))
             self._tail += view[:at]
             if len(self._tail) < BLOCK:
                 return []
-            leaves.append(sha256(self._tail).digest())
+            leaves = digests(self._tail, BLOCK)
             self._tail.clear()
         whole = at + (len(view) - at) // BLOCK * BLOCK
-        leaves += [sha256(view[start : start + BLOCK]).digest() for start in range(at, whole, BLOCK)]
+        leaves += digests(view[at:whole], BLOCK)
         self._tail += view[whole:]
         return self._rise(leaves)
 
@@ -184,12 +185,12 @@ class TreeHasher:
         if not self._length or (self._layout is not None and self._length != self._layout.length):
             raise ShardError("fewer bytes than the shard should have")
         depth = depth_of(block_count(self._length))
-        writes = self._rise([sha256(self._tail).digest()] if self._tail else [])
+        writes = self._rise(digests(self._tail, BLOCK))
         for level in range(depth):
-            odd = self._odd[level] if level < len(self._odd) else None
-            if odd is not None:
-                self._odd[level] = None
-                writes += self._rise([_parent(odd, PADDING[level])], level + 1)
+            odd = self._odd[level] if level < len(self._odd) else b""
+            if odd:
+                self._odd[level] = b""
+                writes += self._rise(_parent(odd, PADDING[level]), level + 1)
         self._root = self._odd[depth]
         return writes
 
@@ -200,22 +201,20 @@ class TreeHasher:
             raise ValueError("the root is known after finish()")
         return self._root
 
-    def _rise(self, nodes: list[bytes], level: int = 0) -> list[Write]:
-        """Add `nodes` to the right of `level`, and the parents they complete to the levels above."""
+    def _rise(self, nodes: bytes, level: int = 0) -> list[Write]:
+        """Add `nodes`, one after the other, to the right of `level`, and the parents they complete to those above."""
         writes = []
         while nodes:
             if level == len(self._odd):
-                self._odd.append(None)
+                self._odd.append(b"")
                 self._written.append(0)
             if self._layout is not None:
-                place = self._layout.starts[level] + NODE * self._written[level]
-                writes.append(Write(place, b"".join(nodes)))
-            self._written[level] += len(nodes)
-            odd = self._odd[level]
-            if odd is not None:
-                nodes = [odd, *nodes]
-            self._odd[level] = nodes[-1] if len(nodes) % 2 else None
-            nodes = [_parent(nodes[at], nodes[at + 1]) for at in range(0, len(nodes) - 1, 2)]
+                writes.append(Write(self._layout.starts[level] + NODE * self._written[level], nodes))
+            self._written[level] += len(nodes) // NODE
+            nodes = self._odd[level] + nodes
+            paired = len(nodes) // (2 * NODE) * (2 * NODE)
+            self._odd[level] = nodes[paired:]
+            nodes = digests(memoryview(nodes)[:paired], 2 * NODE)
             level += 1
         return writes
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyeclib.ec_iface import ECDriver
 
-from node.storage.erasure import ALIGN, FRAGMENT, MAX_OBJECT, Code, StripeLayout, Striper
+from node.storage.erasure import ALIGN, FRAGMENT, MAX_OBJECT, Buffer, Code, StripeLayout, Striper
 from node.storage.errors import ShardError
 from tests.unit.storage import field
 
@@ -18,6 +20,14 @@ CODES = st.sampled_from([(1, 2), (2, 3), (3, 6), (10, 30), (17, 40)])
 
 def noise(length: int) -> bytes:
     return b"".join(sha256(f"noise {at}".encode()).digest() for at in range(-(-length // 32)))[:length]
+
+
+def made(code: Code, fragments: Mapping[int, Buffer], wanted: Iterable[int]) -> dict[int, bytearray]:
+    """Fragments from others."""
+    size = len(next(iter(fragments.values())))
+    targets = {number: bytearray(size) for number in wanted}
+    code.make(fragments, targets)
+    return targets
 
 
 def test_parity_of_a_known_stripe() -> None:
@@ -50,7 +60,23 @@ def test_any_k_fragments_restore_a_stripe_and_every_other_fragment(
     left = random.sample(range(n), k)
     some = {number: fragments[number] for number in left}
     assert code.decode(some, length) == stripe
-    assert code.rebuild(some, range(n)) == dict(enumerate(fragments))
+    assert made(code, some, range(n)) == dict(enumerate(fragments))
+
+
+@pytest.mark.parametrize(("k", "n"), [(3, 6), (10, 30)])
+def test_fragments_are_those_of_pyeclib(k: int, n: int) -> None:
+    stripe = noise(k * 4096)
+    theirs = ECDriver(k=k, m=n - k, ec_type="isa_l_rs_cauchy").encode(stripe)
+    assert [fragment[-4096:] for fragment in theirs] == Code(k, n).encode(stripe)
+
+
+def test_fragments_are_made_in_place_and_of_whatever_buffers_there_are() -> None:
+    code, stripe = Code(2, 4), noise(256)
+    whole = memoryview(bytearray(4 * 128))
+    whole[:256] = stripe
+    parts = [whole[at : at + 128] for at in range(0, 512, 128)]
+    code.make({0: parts[0].toreadonly(), 1: bytes(parts[1])}, {2: parts[2], 3: parts[3]})
+    assert parts == code.encode(stripe)
 
 
 def test_the_definition_alone_restores_what_the_library_encoded() -> None:
@@ -132,12 +158,14 @@ def test_too_few_or_wrong_fragments_are_refused_in_one_line() -> None:
     with pytest.raises(ShardError, match="2 shards are left and 3 are needed"):
         code.decode(two, 192)
     with pytest.raises(ShardError, match="2 shards are left and 3 are needed"):
-        code.rebuild(two, [1])
+        made(code, two, [1])
     with pytest.raises(ShardError, match="fragment 1 has 63 bytes, not 64"):
         code.decode({**two, 1: fragments[1][:63]}, 192)
     with pytest.raises(ShardError, match="no fragment 6"):
         code.decode({**two, 6: fragments[1]}, 192)
     with pytest.raises(ShardError, match="fragments 0 to 5"):
-        code.rebuild(fragments, [6])
-    with pytest.raises(ShardError, match="in steps of 64"):
-        code.rebuild({}, [1])
+        made(code, fragments, [6])
+    with pytest.raises(ShardError, match="of one size"):
+        code.make(fragments, {1: bytearray(64), 2: bytearray(128)})
+    with pytest.raises(ShardError, match="fragment 0 has 64 bytes, not 128"):
+        code.make(fragments, {1: bytearray(128)})

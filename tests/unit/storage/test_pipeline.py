@@ -92,5 +92,7 @@ def test_a_rebuilt_shard_is_the_lost_one() -> None:
     rebuilt = bytearray()
     for index in range(layout.stripes):
         at, size = layout.fragment(index)
-        rebuilt += code.rebuild({number: shards[number][at : at + size] for number in (1, 3, 5)}, [4])[4]
+        fragment = bytearray(size)
+        code.make({number: shards[number][at : at + size] for number in (1, 3, 5)}, {4: fragment})
+        rebuilt += fragment
     assert root_of(bytes(rebuilt)) == roots[4]

@@ -1,0 +1,3 @@
+"""Types of the compiled module (node/storage/native/digests.cpp)."""
+
+def digests(data: bytes | bytearray | memoryview, piece: int) -> bytes: ...
