@@ -1,30 +1,33 @@
 """Files → sealed segments → stripes → shard files with their trees.
 
     calling thread     files ▷ seal ▷ stripe of k MiB ▷ code
-    writer threads     each its part of the shards: hash ▷ write      one stripe behind
+    writer threads     each its part of the shards: hash ▷ write      a few stripes behind
 
-The arithmetic runs in libraries that let other threads work meanwhile; what is in memory is a few stripes, whatever the
-size of the object. Shards are written under their numbers and get their roots as names when all of them are durable: a
-folder that holds a root's name holds the whole shard.
+All of the arithmetic runs outside the interpreter's lock, in buffers that are used again and again; what is in memory
+is a few stripes, whatever the size of the object. Shards are written under their numbers and get their roots as names
+when all of them are durable: a folder that holds a root's name holds the whole shard.
 """
 
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from node.packing.errors import CancelledByUserError, PackingError
-from node.packing.scan import Found
-from node.storage.erasure import FRAGMENT, Code, StripeLayout
+from node.packing.errors import CancelledByUserError, ChangedError, PackingError
+from node.packing.scan import Found, Source
+from node.storage.erasure import Code, StripeLayout
 from node.storage.manifest import Manifest, Shard
 from node.storage.merkle import TreeHasher, TreeLayout
-from node.storage.sealing import Sealer, SealLayout, SegmentSeal, wrap_key
+from node.storage.sealing import SealLayout, SegmentSeal, wrap_key
 
 READ = 1 << 20
 WRITERS = max(1, min(4, os.cpu_count() or 1))
+STRIPES, MEMORY = 4, 96 << 20
+"""That are filled, or wait to be written: at most so many and so many bytes, but one in any case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +64,14 @@ def pack(
     shards: list[Shard] = []
     try:
         if layout.shard_length:
-            with _Shards(folder, n, layout.shard_length) as files:
-                for stripe in _stripes(_segments(found, seal, cancelled, progress), k * FRAGMENT):
-                    files.write(code.encode(stripe))
+            with _Shards(folder, n, layout) as files:
+                for stripe in _stripes(files, layout, _segments(found, seal, sealed, cancelled, progress)):
+                    code.make(dict(enumerate(stripe[:k])), dict(enumerate(stripe[k:], k)))
+                    files.write(stripe)
                 shards = [Shard(root) for root in files.finish()]
+        else:
+            for _ in _segments(found, seal, sealed, cancelled, progress):
+                pass  # nothing to write, but the files are looked at all the same
     except OSError as error:
         raise PackingError(f"cannot write {error.filename or folder} ({error.strerror})") from None
     return Manifest(
@@ -81,50 +88,72 @@ def pack(
 
 
 def _segments(
-    found: Found, seal: SegmentSeal, cancelled: Callable[[], bool], progress: Callable[[int], None]
+    found: Found, seal: SegmentSeal, layout: SealLayout, cancelled: Callable[[], bool], progress: Callable[[int], None]
 ) -> Iterator[bytes]:
     """All files as one stream of sealed segments."""
-    sealer, done = Sealer(seal), 0
+    done = 0
+    for index, plain in enumerate(_plain(found, seal.segment)):
+        yield seal.seal(index, plain, last=index == layout.segments - 1)
+        done += len(plain)
+        progress(done)
+        if cancelled():
+            raise CancelledByUserError("packing was stopped")
+
+
+def _plain(found: Found, size: int) -> Iterator[memoryview]:
+    """All files as one stream in pieces of `size` bytes, the last one shorter. The buffer is always the same."""
+    buffer, filled = memoryview(bytearray(size)), 0
     for source in found.sources:
-        try:
-            descriptor = os.open(source.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError as error:
-            raise PackingError(f"cannot read {source.path} ({error.strerror})") from None
+        descriptor = _open(source)
         try:
             source.check(descriptor)
-            while part := _read(descriptor, source.path):
-                yield from sealer.update(part)
-                done += len(part)
-                progress(done)
-                if cancelled():
-                    raise CancelledByUserError("packing was stopped")
+            left = source.entry.size
+            while left:
+                got = _read(descriptor, buffer[filled : filled + left], source.path)
+                filled, left = filled + got, left - got
+                if filled == size:
+                    yield buffer
+                    filled = 0
             source.check(descriptor)
         finally:
             os.close(descriptor)
-    yield sealer.finish()
+    if filled or not found.length:
+        yield buffer[:filled]
 
 
-def _read(descriptor: int, path: Path) -> bytes:
+def _open(source: Source) -> int:
     try:
-        return os.read(descriptor, READ)
+        return os.open(source.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise PackingError(f"cannot read {source.path} ({error.strerror})") from None
+
+
+def _read(descriptor: int, target: memoryview, path: Path) -> int:
+    try:
+        got = os.readv(descriptor, [target])
     except OSError as error:
         raise PackingError(f"cannot read {path} ({error.strerror})") from None
+    if not got:
+        raise ChangedError(f"{path} became shorter while it was read")
+    return got
 
 
-def _stripes(parts: Iterator[bytes], size: int) -> Iterator[bytearray]:
-    """The same bytes in portions of `size`, the last one shorter."""
-    held = bytearray()
-    for part in parts:
-        view = memoryview(part)
-        while view:
-            take = min(size - len(held), len(view))
-            held += view[:take]
-            view = view[take:]
-            if len(held) == size:
-                yield held
-                held = bytearray()
-    if held:
-        yield held
+def _stripes(files: _Shards, layout: StripeLayout, segments: Iterator[bytes]) -> Iterator[list[memoryview]]:
+    """The same bytes as stripes: n fragments of one buffer, of which the parity has yet to be made."""
+    rest = memoryview(b"")
+    for index in range(layout.stripes):
+        (_, length), (_, size) = layout.stripe(index), layout.fragment(index)
+        buffer, filled = files.buffer(), 0
+        while filled < length:
+            rest = rest or memoryview(next(segments))
+            take = min(length - filled, len(rest))
+            buffer[filled : filled + take] = rest[:take]
+            filled, rest = filled + take, rest[take:]
+        padding = layout.k * size - length
+        buffer[length : length + padding] = bytes(padding)
+        yield [buffer[at : at + size] for at in range(0, files.n * size, size)]
+    for _ in segments:
+        raise AssertionError("the sealed object is longer than its layout says")
 
 
 class ShardWriter:
@@ -157,17 +186,23 @@ class ShardWriter:
 
 
 class _Shards:
-    """All shards of an object; a stripe is written while the next one is made."""
+    """All shards of an object; some stripes are written while the next one is made."""
 
-    def __init__(self, folder: Path, n: int, length: int) -> None:
+    def __init__(self, folder: Path, n: int, layout: StripeLayout) -> None:
+        self.n = n
         self._folder = folder
         self._shards: list[ShardWriter] = []
         self._threads = [ThreadPoolExecutor(1, "shards") for _ in range(min(WRITERS, n))]
-        self._under_way: list[Future[object]] = []
-        layout = TreeLayout(length)
+        self._stripe = n * layout.fragment(0)[1]
+        self._unmade = max(1, min(STRIPES, MEMORY // self._stripe))
+        """Buffers that there may be besides those that are."""
+        self._filling = memoryview(b"")
+        self._under_way: deque[tuple[memoryview, list[Future[None]]]] = deque()
+        """The oldest stripe first, each with its writers' work."""
+        tree = TreeLayout(layout.shard_length)
         try:
             for number in range(n):
-                self._shards.append(ShardWriter(folder, number, layout))
+                self._shards.append(ShardWriter(folder, number, tree))
         except OSError:
             self._close()
             raise
@@ -178,21 +213,32 @@ class _Shards:
     def __exit__(self, *_: object) -> None:
         self._close()
 
+    def buffer(self) -> memoryview:
+        """Room for the n fragments of the next stripe. Raises what went wrong with the stripe that had it before."""
+        if self._unmade:
+            self._unmade -= 1
+            self._filling = memoryview(bytearray(self._stripe))
+        else:
+            self._filling = self._wait()
+        return self._filling
+
     def write(self, fragments: Sequence[memoryview]) -> None:
-        """The fragments of the next stripe. Raises what went wrong with the stripe before."""
-        self._wait()
-        self._each(lambda number: self._shards[number].write(fragments[number]))
+        """The n fragments of the next stripe, all of them in its `buffer`."""
+        self._under_way.append(
+            (self._filling, self._each(lambda number: self._shards[number].write(fragments[number])))
+        )
 
     def finish(self) -> list[bytes]:
         """Make all durable and name them by their roots, in their order."""
-        self._wait()
+        while self._under_way:
+            self._wait()
         roots: dict[int, bytes] = {}
 
         def finish(number: int) -> None:
             roots[number] = self._shards[number].finish()
 
-        self._each(finish)
-        self._wait()
+        for future in self._each(finish):
+            future.result()
         for number, root in roots.items():
             self._shards[number].tree.replace(self._folder / f"{root.hex()}.tree")
             self._shards[number].path.replace(self._folder / root.hex())
@@ -201,21 +247,23 @@ class _Shards:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        return [roots[number] for number in range(len(self._shards))]
+        return [roots[number] for number in range(self.n)]
 
-    def _each(self, work: Callable[[int], None]) -> None:
+    def _each(self, work: Callable[[int], None]) -> list[Future[None]]:
         step = len(self._threads)
 
         def share(first: int) -> None:
-            for number in range(first, len(self._shards), step):
+            for number in range(first, self.n, step):
                 work(number)
 
-        self._under_way = [thread.submit(share, first) for first, thread in enumerate(self._threads)]
+        return [thread.submit(share, first) for first, thread in enumerate(self._threads)]
 
-    def _wait(self) -> None:
-        under_way, self._under_way = self._under_way, []
-        for future in under_way:
+    def _wait(self) -> memoryview:
+        """Until the oldest stripe is written; returns its buffer."""
+        buffer, futures = self._under_way.popleft()
+        for future in futures:
             future.result()
+        return buffer
 
     def _close(self) -> None:
         for thread in self._threads:

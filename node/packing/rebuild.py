@@ -43,10 +43,14 @@ def rebuild(
                 writers[number] = ShardWriter(folder, number, TreeLayout(layout.shard_length))
                 stack.callback(_remove, folder, number)
                 stack.callback(writers[number].close)
+            made = {number: memoryview(bytearray(layout.fragment(0)[1])) for number in wanted}
             for index in range(layout.stripes):
-                made = code.rebuild(readers.read(*layout.fragment(index)), wanted)
-                for number, writer in writers.items():
-                    writer.write(memoryview(made[number]))
+                at, size = layout.fragment(index)
+                _, fragments = readers.read(at, size)
+                fresh = {number: buffer[:size] for number, buffer in made.items()}
+                code.make(fragments, fresh)
+                for number, fragment in fresh.items():
+                    writers[number].write(fragment)
                 if cancelled():
                     raise CancelledByUserError("rebuilding was stopped")
             readers.check()

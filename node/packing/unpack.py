@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from node.packing.errors import CancelledByUserError, OccupiedError, PackingError
-from node.storage.erasure import Code
+from node.storage.erasure import FRAGMENT, Code
 from node.storage.errors import SealError, ShardError
 from node.storage.manifest import Manifest
 from node.storage.merkle import TreeHasher
@@ -101,7 +102,7 @@ def _remove(partial: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _stripes(manifest: Manifest, shards: Mapping[int, Path]) -> Iterator[bytes]:
+def _stripes(manifest: Manifest, shards: Mapping[int, Path]) -> Iterator[memoryview]:
     """The sealed object, stripe by stripe; the last one comes when all roots are right."""
     layout = manifest.stripes
     if not layout.shard_length:
@@ -109,21 +110,23 @@ def _stripes(manifest: Manifest, shards: Mapping[int, Path]) -> Iterator[bytes]:
     code = Code(manifest.k, manifest.n)
     with ShardReaders(manifest, shards) as readers:
         for index in range(layout.stripes):
-            _, length = layout.stripe(index)
-            fragments = readers.read(*layout.fragment(index))
+            (_, length), (at, size) = layout.stripe(index), layout.fragment(index)
+            stripe, fragments = readers.read(at, size)
+            lost = [number for number in range(manifest.k) if number not in fragments]
+            code.make(fragments, {number: stripe[number * size : (number + 1) * size] for number in lost})
             if index == layout.stripes - 1:
                 readers.check()
-            yield code.decode(fragments, length)
+            yield stripe[:length]
 
 
 class ShardReaders:
-    """The shards that are read, and what their bytes hash to."""
+    """k shards that are read, and what their bytes hash to. Two stripes of buffers are used in turns."""
 
     def __init__(self, manifest: Manifest, shards: Mapping[int, Path]) -> None:
+        self._k = manifest.k
         self._roots = {number: manifest.shards[number].root for number in shards}
         self._hashers = {number: TreeHasher() for number in shards}
         self._threads = ThreadPoolExecutor(READERS, "unpack")
-        self._hashing: dict[int, Future[object]] = {}
         self._closing = ExitStack()
         self._files: dict[int, int] = {}
         with ExitStack() as opened:
@@ -134,6 +137,10 @@ class ShardReaders:
                     if (size := os.fstat(self._files[number]).st_size) != manifest.shard_length:
                         raise BadShardError(number, f"shard {number} has {size} bytes, not {manifest.shard_length}")
             self._closing = opened.pop_all()
+        parity = sum(number >= manifest.k for number in shards)
+        room = (manifest.k + parity) * min(FRAGMENT, manifest.shard_length)
+        self._buffers = deque(memoryview(bytearray(room)) for _ in range(2))
+        self._hashing: list[Future[object]] = []
 
     def __enter__(self) -> ShardReaders:
         return self
@@ -142,30 +149,39 @@ class ShardReaders:
         self._threads.shutdown(wait=True, cancel_futures=True)
         self._closing.close()
 
-    def read(self, offset: int, length: int) -> dict[int, bytes]:
-        """The fragments there; they are hashed while the caller goes on with them."""
-        self._wait()
-        fragments = {}
+    def read(self, offset: int, length: int) -> tuple[memoryview, dict[int, memoryview]]:
+        """The fragments there, and room for the stripe: data fragments lie in it at their places.
+
+        They are hashed while the caller goes on with them, and are valid until the call after the next.
+        """
+        self._buffers.rotate()
+        buffer = self._buffers[0]
+        free = iter(range(self._k * length, len(buffer), length))
+        fragments: dict[int, memoryview] = {}
         for number, descriptor in self._files.items():
+            at = number * length if number < self._k else next(free)
+            fragment = buffer[at : at + length]
             with _reading(number, f"shard {number}"):
-                fragments[number] = os.pread(descriptor, length, offset)
-            if len(fragments[number]) != length:
-                raise BadShardError(number, f"shard {number} ends at byte {offset + len(fragments[number])}")
+                got = os.preadv(descriptor, [fragment], offset)
+            if got != length:
+                raise BadShardError(number, f"shard {number} ends at byte {offset + got}")
+            fragments[number] = fragment
+        self._join()  # a shard's bytes are hashed in their order
         for number, fragment in fragments.items():
-            self._hashing[number] = self._threads.submit(self._hashers[number].update, fragment)
-        return fragments
+            self._hashing.append(self._threads.submit(self._hashers[number].update, fragment))
+        return buffer[: self._k * length], fragments
 
     def check(self) -> None:
         """All has been read. Raises `BadShardError`."""
-        self._wait()
+        self._join()
         for number, hasher in self._hashers.items():
             hasher.finish()
             if hasher.root != self._roots[number]:
                 raise BadShardError(number, f"shard {number} is damaged: its bytes are not those that were stored")
 
-    def _wait(self) -> None:
-        hashing, self._hashing = self._hashing, {}
-        for future in hashing.values():
+    def _join(self) -> None:
+        hashing, self._hashing = self._hashing, []
+        for future in hashing:
             future.result()
 
 
