@@ -27,6 +27,12 @@ class OccupiedError(PackingError):
     hint = "choose another place with -o, or move what is there"
 
 
+class FullError(PackingError):
+    """The disk has too little room."""
+
+    hint = "make room there: storing and repair then go on by themselves, a restore when it is run again"
+
+
 class CancelledByUserError(PackingError):
     """`cancelled` said so."""
 

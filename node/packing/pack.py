@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node.packing.errors import CancelledByUserError, ChangedError, PackingError
+from node.packing.room import check_room, writing
 from node.packing.scan import Found, Source
 from node.storage.erasure import Code, StripeLayout
 from node.storage.manifest import Manifest, Shard
@@ -55,25 +56,25 @@ def pack(
     """Write the n shards of what was found into an empty folder; returns the manifest, without contracts.
 
     `keys` None: a public object. `progress` hears the plain bytes done so far. Each shard is `<root in hex>`, its tree
-    the same with `.tree`. Raises `PackingError`s, `ValueError` for an impossible (k, n).
+    the same with `.tree`. Raises `PackingError`s (`FullError`: there is too
+    little room, and nothing was written), `ValueError` for an impossible (k, n).
     """
     seal = SegmentSeal(None if keys is None else keys.key)
     sealed = SealLayout(found.length, public=keys is None)
     layout = StripeLayout(k, sealed.sealed_length)
     code = Code(k, n)
+    segments = _segments(found, seal, sealed, cancelled, progress)
     shards: list[Shard] = []
-    try:
-        if layout.shard_length:
-            with _Shards(folder, n, layout) as files:
-                for stripe in _stripes(files, layout, _segments(found, seal, sealed, cancelled, progress)):
-                    code.make(dict(enumerate(stripe[:k])), dict(enumerate(stripe[k:], k)))
-                    files.write(stripe)
-                shards = [Shard(root) for root in files.finish()]
-        else:
-            for _ in _segments(found, seal, sealed, cancelled, progress):
-                pass  # nothing to write, but the files are looked at all the same
-    except OSError as error:
-        raise PackingError(f"cannot write {error.filename or folder} ({error.strerror})") from None
+    if layout.shard_length:
+        check_room((folder, n * room_of(layout.shard_length)))
+        with writing(folder), _Shards(folder, n, layout) as files:
+            for stripe in _stripes(files, layout, segments):
+                code.make(dict(enumerate(stripe[:k])), dict(enumerate(stripe[k:], k)))
+                files.write(stripe)
+            shards = [Shard(root) for root in files.finish()]
+    else:
+        for _ in segments:
+            pass  # nothing to write, but the files are looked at all the same
     return Manifest(
         name=found.name,
         files=tuple(source.entry for source in found.sources),
@@ -85,6 +86,11 @@ def pack(
         shards=tuple(shards),
         created=created,
     )
+
+
+def room_of(length: int) -> int:
+    """Bytes that a shard of this length takes up, with its tree."""
+    return length + TreeLayout(length).size
 
 
 def _segments(

@@ -7,17 +7,18 @@ that the manifest has for it. A shard gets its root as its name when it is whole
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import BinaryIO
 
 from node.packing.errors import CancelledByUserError, PackingError
-from node.packing.pack import READ, ShardWriter
+from node.packing.pack import READ, ShardWriter, room_of
+from node.packing.room import check_room, writing
 from node.packing.unpack import ShardReaders
 from node.storage.erasure import Code
-from node.storage.errors import ShardError
 from node.storage.manifest import Manifest
-from node.storage.merkle import TreeHasher, TreeLayout
+from node.storage.merkle import TreeHasher, TreeLayout, Write
 
 
 def rebuild(
@@ -34,37 +35,36 @@ def rebuild(
     names a file that is not what its root says; `ShardError` for fewer than k.
     """
     layout, code = manifest.stripes, Code(manifest.k, manifest.n)
-    try:
-        with ExitStack() as stack:
-            readers = stack.enter_context(ShardReaders(manifest, shards))
-            writers: dict[int, ShardWriter] = {}
-            for number in wanted:
-                _remove(folder, number)
-                writers[number] = ShardWriter(folder, number, TreeLayout(layout.shard_length))
-                stack.callback(_remove, folder, number)
-                stack.callback(writers[number].close)
-            made = {number: memoryview(bytearray(layout.fragment(0)[1])) for number in wanted}
-            for index in range(layout.stripes):
-                at, size = layout.fragment(index)
-                _, fragments = readers.read(at, size)
-                fresh = {number: buffer[:size] for number, buffer in made.items()}
-                code.make(fragments, fresh)
-                for number, fragment in fresh.items():
-                    writers[number].write(fragment)
-                if cancelled():
-                    raise CancelledByUserError("rebuilding was stopped")
-            readers.check()
-            for number, writer in writers.items():
-                root = writer.finish()
-                if root != manifest.shards[number].root:
-                    raise PackingError(f"shard {number} came out different from what was stored: the manifest is wrong")
-                writer.tree.replace(folder / f"{root.hex()}.tree")
-                writer.path.replace(folder / root.hex())
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            stack.callback(os.close, descriptor)
-            os.fsync(descriptor)
-    except OSError as error:
-        raise PackingError(f"cannot write {error.filename or folder} ({error.strerror})") from None
+    with writing(folder), ExitStack() as stack:
+        for number in wanted:
+            _remove(folder, number)
+        check_room((folder, len(wanted) * room_of(layout.shard_length)))
+        readers = stack.enter_context(ShardReaders(manifest, shards))
+        writers: dict[int, ShardWriter] = {}
+        for number in wanted:
+            writers[number] = ShardWriter(folder, number, TreeLayout(layout.shard_length))
+            stack.callback(_remove, folder, number)
+            stack.callback(writers[number].close)
+        made = {number: memoryview(bytearray(layout.fragment(0)[1])) for number in wanted}
+        for index in range(layout.stripes):
+            at, size = layout.fragment(index)
+            _, fragments = readers.read(at, size)
+            fresh = {number: buffer[:size] for number, buffer in made.items()}
+            code.make(fragments, fresh)
+            for number, fragment in fresh.items():
+                writers[number].write(fragment)
+            if cancelled():
+                raise CancelledByUserError("rebuilding was stopped")
+        readers.check()
+        for number, writer in writers.items():
+            root = writer.finish()
+            if root != manifest.shards[number].root:
+                raise PackingError(f"shard {number} came out different from what was stored: the manifest is wrong")
+            writer.tree.replace(folder / f"{root.hex()}.tree")
+            writer.path.replace(folder / root.hex())
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        stack.callback(os.close, descriptor)
+        os.fsync(descriptor)
 
 
 def _remove(folder: Path, number: int) -> None:
@@ -77,22 +77,31 @@ def adopt(shard: Path, folder: Path, root: bytes, length: int) -> None:
 
     Raises `PackingError` when it is not what its root says, or the disk does not take it.
     """
-    hasher = TreeHasher(TreeLayout(length))
     tree = folder / f"{root.hex()}.tree"
-    try:
-        with shard.open("rb+") as data, tree.open("wb") as nodes:
-            while part := data.read(READ):
-                for place in hasher.update(part):
-                    nodes.seek(place.offset)
-                    nodes.write(place.data)
-            for place in hasher.finish():
-                nodes.seek(place.offset)
-                nodes.write(place.data)
-            nodes.flush()
-            os.fsync(nodes.fileno())
-            os.fsync(data.fileno())
-        if hasher.root != root:
+    with writing(folder), ExitStack() as stack:
+        stack.callback(tree.unlink, missing_ok=True)
+        if _grow(shard, tree, TreeLayout(length)) != root:
             raise PackingError("a downloaded shard is not what its root says")
         shard.replace(folder / root.hex())
-    except (OSError, ShardError) as error:
-        raise PackingError(f"cannot keep a downloaded shard ({error})") from None
+        stack.pop_all()
+
+
+def _grow(shard: Path, tree: Path, layout: TreeLayout) -> bytes:
+    """Write the tree of a shard, make both durable; returns the root, nothing for a shard of another length."""
+    hasher = TreeHasher(layout)
+    with shard.open("rb+") as data, tree.open("wb") as nodes:
+        if os.fstat(data.fileno()).st_size != layout.length:
+            return b""
+        while part := data.read(READ):
+            _write(nodes, hasher.update(part))
+        _write(nodes, hasher.finish())
+        nodes.flush()
+        os.fsync(nodes.fileno())
+        os.fsync(data.fileno())
+    return hasher.root
+
+
+def _write(nodes: BinaryIO, writes: Iterable[Write]) -> None:
+    for place in writes:
+        nodes.seek(place.offset)
+        nodes.write(place.data)

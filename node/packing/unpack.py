@@ -15,7 +15,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from node.packing.errors import CancelledByUserError, OccupiedError, PackingError
+from node.packing.errors import CancelledByUserError, OccupiedError
+from node.packing.room import check_room, writing
 from node.storage.erasure import FRAGMENT, Code
 from node.storage.errors import SealError, ShardError
 from node.storage.manifest import Manifest
@@ -46,8 +47,9 @@ def unpack(
 ) -> None:
     """Restore to `out`, which must not exist; its parent must. `shards`: files by number, k of them are used.
 
-    `progress` hears the plain bytes done. Raises `OccupiedError`, `PackingError`; `BadShardError` names a shard to be
-    replaced before trying again; `SealError` for another wallet's manifest.
+    `progress` hears the plain bytes done. Raises `OccupiedError`, `PackingError` (`FullError`: there is too little
+    room, and nothing was written); `BadShardError` names a shard to be replaced before trying again; `SealError` for
+    another wallet's manifest.
     """
     if os.path.lexists(out):
         raise OccupiedError(f"{out} exists")
@@ -56,33 +58,32 @@ def unpack(
     if manifest.shards and len(chosen) < manifest.k:
         raise ShardError(f"{len(chosen)} shards are left and {manifest.k} are needed")
     partial = out.with_name(f".{out.name}.restoring")
-    try:
+    with writing(out.parent), ExitStack() as stack:
         _remove(partial)
+        check_room((out.parent, manifest.length))
+        stack.callback(_remove, partial)
         opener = Opener(SegmentSeal(key, manifest.segment))
-        with _Files(manifest, partial) as files:
-            done = 0
-            for stripe in _stripes(manifest, {number: shards[number] for number in chosen}):
-                for plain in opener.update(stripe):
-                    files.write(plain)
-                    done += len(plain)
-                progress(done)
-                if cancelled():
-                    raise CancelledByUserError("restoring was stopped")
-            files.write(opener.finish())
-            files.finish()
+        try:
+            with _Files(manifest, partial) as files:
+                done = 0
+                for stripe in _stripes(manifest, {number: shards[number] for number in chosen}):
+                    for plain in opener.update(stripe):
+                        files.write(plain)
+                        done += len(plain)
+                    progress(done)
+                    if cancelled():
+                        raise CancelledByUserError("restoring was stopped")
+                files.write(opener.finish())
+                files.finish()
+        except SealError:
+            # Some shard is not what it was; its own hash tells which, as soon as all of it has been read.
+            _find_damage(manifest, {number: shards[number] for number in chosen})
+            raise
         # Not `replace`: that would put a file in the place of another that came in between.
         if os.path.lexists(out):
             raise OccupiedError(f"{out} exists")
         partial.rename(out)
         progress(manifest.length)
-    except SealError:
-        # Some shard is not what it was; its own hash tells which, as soon as all of it has been read.
-        _find_damage(manifest, {number: shards[number] for number in chosen})
-        raise
-    except OSError as error:
-        raise PackingError(f"cannot write {error.filename or out} ({error.strerror})") from None
-    finally:
-        _remove(partial)
 
 
 def _find_damage(manifest: Manifest, shards: Mapping[int, Path]) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +47,16 @@ def order(sources: Sequence[Source], k: int) -> list[int]:
         rank = (source.doubt, source.price, source.shard >= k, source.shard)
         best[source.shard] = min(rank, best.get(source.shard, rank))
     return sorted(best, key=lambda shard: best[shard])
+
+
+def room_to_fetch(manifest: Manifest, folder: Path, have: Collection[int]) -> int:
+    """Bytes that the missing ones of k shards will take up in a folder, beyond what lies there of them."""
+    there = 0
+    for root in {shard.root for shard in manifest.shards}:
+        with suppress(FileNotFoundError):
+            # A download begins as a file with holes: its length says nothing.
+            there += min((folder / root.hex()).stat().st_blocks * 512, manifest.shard_length)
+    return max(0, (manifest.k - len(have)) * manifest.shard_length - there)
 
 
 class Fetching:

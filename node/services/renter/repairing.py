@@ -12,12 +12,14 @@ import shutil
 from collections.abc import Sequence, Set
 from pathlib import Path
 
+from node.packing.pack import room_of
 from node.packing.rebuild import adopt, rebuild
+from node.packing.room import check_room, writing
 from node.packing.unpack import BadShardError
 from node.ports.renting import Rental, ShardCarrier, TransferError
 from node.services.renter.decisions import health, read_order
 from node.services.renter.errors import RestoreError
-from node.services.renter.fetching import Fetching, Source
+from node.services.renter.fetching import Fetching, Source, room_to_fetch
 from node.services.renter.policy import Policy
 from node.storage.manifest import Manifest
 from node.storage.repair import RepairPlan, plan
@@ -55,7 +57,9 @@ class Repairing:
         root, length = manifest.shards[number].root, manifest.shard_length
         peers = [peer for source in sources if source.shard == number for peer in source.peers]
         incoming = folder / FETCHED
-        incoming.mkdir(exist_ok=True)
+        with writing(incoming):
+            check_room((incoming, room_of(length)))
+            incoming.mkdir(exist_ok=True)
         try:
             shard = await self._carrier.fetch(root, length, incoming, peers, deadline=self._policy.stalled)
         except TransferError as error:
@@ -72,7 +76,10 @@ class Repairing:
             if (folder / shard.root.hex()).is_file()
         }
         incoming = folder / FETCHED
-        incoming.mkdir(exist_ok=True)
+        with writing(incoming):
+            made = len(missing) * room_of(manifest.shard_length)
+            check_room((incoming, room_to_fetch(manifest, incoming, staged)), (folder, made))
+            incoming.mkdir(exist_ok=True)
         usable = [source for source in sources if source.shard not in missing]
         bad: set[int] = set()
         while True:

@@ -13,11 +13,12 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from node.packing.room import check_room, writing
 from node.packing.unpack import BadShardError, unpack
 from node.ports.clock import Clock
 from node.ports.renting import Discovery, Rental, ShardCarrier
 from node.services.renter.errors import RestoreError
-from node.services.renter.fetching import Fetching, Source
+from node.services.renter.fetching import Fetching, Source, room_to_fetch
 from node.services.renter.hosts import Hosts
 from node.services.renter.policy import Policy
 from node.services.renter.repairing import sources_of
@@ -64,7 +65,9 @@ class Restoring:
         Raises `RestoreError`, `PackingError`s, `SealError` for another wallet's manifest.
         """
         folder = self._base / manifest.id.hex()
-        folder.mkdir(parents=True, exist_ok=True)
+        with writing(folder):
+            check_room((folder, room_to_fetch(manifest, folder, staged or ())), (out.parent, manifest.length))
+            folder.mkdir(parents=True, exist_ok=True)
         sources = sources_of(rentals, self._policy) + await self._announced(manifest)
         bad: set[int] = set()
         while True:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from node.packing.errors import PackingError
 from node.packing.pack import Keys, pack
+from node.packing.room import writing
 from node.packing.scan import scan
 from node.ports.clock import Clock
 from node.ports.peerapi import PeerApiError
@@ -133,7 +134,8 @@ class Tending:
 
         async def run() -> Manifest | str:
             try:
-                return await job(self._work[stored.id])
+                with writing(self._staging.base):
+                    return await job(self._work[stored.id])
             except (PackingError, RestoreError) as error:
                 return f"{error}: {error.hint}"
             finally:
