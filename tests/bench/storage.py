@@ -31,7 +31,8 @@ from node.packing.unpack import unpack
 from node.storage.erasure import FRAGMENT, Code
 from node.storage.manifest import Manifest
 from node.storage.merkle import BLOCK, TreeLayout, verify
-from tests.bench.harness import Result, Row, Side, in_turns, median_ratio
+from tests.bench import hosting
+from tests.bench.harness import Result, Row, Side, in_turns, median_ratio, peak_mib
 
 CODES = ((3, 6), (10, 30))
 SOURCE = 240 * FRAGMENT
@@ -56,6 +57,8 @@ def run(tell: Callable[[str], None], pairs: int = 0) -> Result:
         del data
         rows += [_memory(folder, k, n) for k, n in CODES]
         rows += _proofs(folder)
+    tell("a host with 10,000 contracts")
+    rows += hosting.rows()
     return Result(
         "storage",
         rows,
@@ -140,7 +143,7 @@ def _memory(folder: Path, k: int, n: int) -> Row:
     found = json.loads(subprocess.run(arguments, check=True, capture_output=True, timeout=600).stdout)
     shutil.rmtree(staging)
     source.unlink()
-    return Row(f"{k}/{n} peak memory of packing", "MiB", [found["peak"] / 1024])
+    return Row(f"{k}/{n} peak memory of packing", "MiB", [found["peak"]])
 
 
 def _proofs(folder: Path) -> list[Row]:
@@ -188,10 +191,7 @@ def _memory_folder() -> Iterator[Path]:
 
 def _measured(source: str, staging: str, k: str, n: str) -> None:
     manifest: Manifest = pack(scan(Path(source)), Path(staging), k=int(k), n=int(n), keys=KEYS, created=0)
-    # Not getrusage: its maximum holds what the parent had when it forked.
-    with open("/proc/self/status", encoding="ascii") as file:
-        peak = next(int(line.split()[1]) for line in file if line.startswith("VmHWM:"))
-    print(json.dumps({"peak": peak, "shards": len(manifest.shards)}))
+    print(json.dumps({"peak": peak_mib(), "shards": len(manifest.shards)}))
 
 
 if __name__ == "__main__":

@@ -7,9 +7,10 @@ any of them, before or after the effect; from then on every point raises, and on
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,7 +32,7 @@ from node.services.renter.policy import Policy
 from node.storage.audit import Answer, Proof, Verdict
 from node.storage.errors import TermsError
 from node.storage.lifecycle import MarketStatus
-from node.storage.merkle import TreeHasher, TreeLayout
+from node.storage.merkle import TreeHasher, TreeLayout, Write
 from node.storage.messages import (
     AnswerBody,
     CancelCall,
@@ -57,6 +58,7 @@ RENTER = PrivateKey(b"\x01" * 32)
 WRAPPING = wrapping_key(b"\x07" * 64)
 NOW = 1_800_000_000
 WEALTH = 10**30
+PART = 4 << 20
 RENTER_ENGINE = "192.0.2.1:6881"
 POLICY = Policy(lead=600, margin=120, retry=5, avoid=60, dispute=True, max_bond=1000)
 
@@ -301,6 +303,11 @@ class FakeMarket:
         entry.status = status
 
 
+def place(tree: bytearray, writes: Iterable[Write]) -> None:
+    for offset, nodes in writes:
+        tree[offset : offset + len(nodes)] = nodes
+
+
 @dataclass
 class FakeHost:
     """A host that does what it should; the flags make it do otherwise."""
@@ -380,17 +387,18 @@ class FakeHost:
         return AnswerBody(answer.proofs, sign(MARKET, answer, self.key)).body()
 
     def proofs(self, terms: StorageContract, call: ChallengeCall) -> Answer:
-        data = self.path(terms.root).read_bytes()
-        layout = TreeLayout(len(data))
-        hasher = TreeHasher(layout)
-        tree = bytearray(layout.size)
-        for offset, part in (*hasher.update(data), *hasher.finish()):
-            tree[offset : offset + len(part)] = part
-        proofs = []
-        for index in call.challenge.indices:
-            offset, length = layout.block(index)
-            nodes = [bytes(tree[at : at + size]) for at, size in layout.reads(index)]
-            proofs.append(Proof(data[offset : offset + length], layout.path(index, nodes)))
+        with self.path(terms.root).open("rb") as shard:
+            layout = TreeLayout(os.fstat(shard.fileno()).st_size)
+            hasher = TreeHasher(layout)
+            tree = bytearray(layout.size)
+            while data := shard.read(PART):
+                place(tree, hasher.update(data))
+            place(tree, hasher.finish())
+            proofs = []
+            for index in call.challenge.indices:
+                nodes = [bytes(tree[at : at + size]) for at, size in layout.reads(index)]
+                offset, length = layout.block(index)
+                proofs.append(Proof(os.pread(shard.fileno(), length, offset), layout.path(index, nodes)))
         return Answer(call.challenge.digest(MARKET), tuple(proofs))
 
     def _take(self, terms: StorageContract) -> bool:

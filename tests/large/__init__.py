@@ -1,0 +1,1 @@
+"""Runs of minutes and many gigabytes of disk: `./run test tests/large`, not part of `./run test`."""
