@@ -45,9 +45,9 @@ class Stage(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredObject:
     """Something the user stores. `id`: 16 hex digits, for people; `manifest`: encoded, without contracts, b"" while it
-    is packed; `seconds`: of a contract's term; `max_price`: units per GiB and day; `renew`: keep it for ever, with new
-    contracts when those that run come to their end; else it is kept until Unix second `until`; `note`: what holds it
-    up, in one line.
+    is packed; `seconds`: of a contract's term; `max_price`: units per GiB and day, all in; `renew`: keep it for ever,
+    with new contracts when those that run come to their end; else it is kept until Unix second `until`; `note`: what
+    holds it up, in one line.
     """
 
     id: str

@@ -63,7 +63,7 @@ TICK = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreRequest:
-    """What the user wants stored. `max_price`: units per GiB and day, None for any; `rail` "": the only one."""
+    """What the user wants stored. `max_price`: units per GiB and day, all in, None for any; `rail` "": the only one."""
 
     path: Path
     k: int = 10

@@ -312,6 +312,7 @@ class FakeHost:
     alive: bool = True
     accepts: bool = True
     fetches: bool = True
+    spent: bool = False
     shards: dict[bytes, bytes] = field(default_factory=dict)
     contracts: dict[bytes, StorageContract] = field(default_factory=dict)
     vouchers: dict[bytes, int] = field(default_factory=dict)
@@ -372,6 +373,8 @@ class FakeHost:
         call = ChallengeCall.parse(body)
         terms = self.contracts[call.challenge.id]
         call.challenge.validate(MARKET, terms, call.signature, self.world.clock.seconds)
+        if self.spent:
+            raise PeerRefusedError("often", "the price of an epoch includes no more")
         if call.challenge.id not in self.world.market.entries:
             raise PeerRefusedError("unopened", "the market does not have it")
         if not self.path(terms.root).exists() and not self._take(terms):
