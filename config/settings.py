@@ -123,6 +123,10 @@ class StorageSettings(_Section):
         max_length=4,
         strict=False,
     )
+    spend_per_day: Budget = _field(None, '""', "The most that storing may lock per UTC day; empty: no such limit.")
+    spend_total: Budget = _field(
+        None, '""', "The most that storing may lock and spend in all, without what comes back; empty: no such limit."
+    )
     max_bond: Budget = _field(100 * 10**18, '"100 BTT"', "What a challenge of a host that lost our shard may cost.")
 
     @model_validator(mode="after")

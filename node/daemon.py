@@ -26,6 +26,7 @@ from node.services.payments import Payments
 from node.services.renter.renting import Renting
 from node.services.reputation import Reputations
 from node.services.settlement import Settlement
+from node.services.storagebooks import StorageBooks
 from node.services.torrents import Torrents
 from node.services.vault import VaultView
 from node.services.wallet import Wallet
@@ -69,9 +70,11 @@ class Daemon:
     hosting: Hosting | None = None
     """Where the user rents out disk."""
     renting: Renting | None = None
+    """Where a rail has a storage market and hosts."""
     keep_time: Callable[[], Coroutine[Any, Any, None]] | None = None
     """Follows the clocks of devnets until cancelled."""
-    """Where a rail has a storage market and hosts."""
+    storage_books: Sequence[StorageBooks] = ()
+    """One for each rail with a storage market."""
     faults: list[str] = field(default_factory=list)
     """The latest local faults, for the status page."""
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -100,6 +103,8 @@ class Daemon:
                 self._tasks.append(asyncio.create_task(self.renting.run(), name="renting"))
             for watcher in self.watchers:
                 self._tasks.append(asyncio.create_task(watcher.run(), name="notices"))
+            for books in self.storage_books:
+                self._tasks.append(asyncio.create_task(books.run(), name="storage books"))
         except BaseException:
             await self.stop()
             raise
@@ -123,7 +128,8 @@ class Daemon:
                 await task
         self._tasks.clear()
         chains = [purse.chain.close for purse in self.wallet.purses.values()]
-        rounds = [*(w.close for w in self.watchers), *(s.close for s in self.settlements.values())]
+        followers = (*self.watchers, *self.storage_books, *self.settlements.values())
+        rounds = [follower.close for follower in followers]
         for step in (*rounds, self.reputations.close, *chains, self.store.close):
             try:
                 await step()

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from node.ports.peerapi import Peer
+from node.ports.storagebooks import Committed
 from node.storage.audit import Verdict
 from node.storage.lifecycle import MarketStatus, State
 from wallet.address import Address
@@ -147,6 +148,12 @@ class RenterStore(Protocol):
 
     async def save_rental(self, rental: Rental) -> None:
         """Insert or replace; the voucher that is kept is never lowered."""
+
+    async def offer(self, rentals: Sequence[Rental], day: int) -> None:
+        """Insert signed offers; from now on what they may lock counts as promised, on this UTC day."""
+
+    async def committed(self, day: int) -> Committed:
+        """What all offers since ever may lock, have locked or have spent, and those of one UTC day."""
 
     async def rentals(self, object_id: str | None = None) -> Sequence[Rental]:
         """Those of an object, or all; in the order of their shards, the oldest contract first."""

@@ -26,8 +26,10 @@ from node.ports.renting import (
     StoredObject,
     TransferError,
 )
+from node.ports.storagebooks import Committed
 from node.services.renter.keeper import Renter
 from node.services.renter.policy import Policy
+from node.services.renter.spending import StorageLimits
 from node.storage.audit import Answer, Proof, Verdict
 from node.storage.errors import TermsError
 from node.storage.lifecycle import MarketStatus
@@ -115,6 +117,8 @@ class MemoryRenterStore:
         self.contracts: dict[bytes, Rental] = {}
         self.verdicts: list[AuditRecord] = []
         self.sent: dict[bytes, SentLabel] = {}
+        self.promised: dict[bytes, tuple[int, int]] = {}
+        """Contract → the day of its offer, its escrow; what comes back is not followed here."""
 
     async def save_object(self, stored: StoredObject) -> None:
         with self._points.passing():
@@ -137,6 +141,18 @@ class MemoryRenterStore:
             if old is not None and old.vouched > rental.vouched:
                 rental = replace(rental, vouched=old.vouched, voucher_signature=old.voucher_signature)
             self.contracts[rental.id] = rental
+
+    async def offer(self, rentals: Sequence[Rental], day: int) -> None:
+        with self._points.passing():
+            for rental in rentals:
+                self.contracts[rental.id] = rental
+                self.promised[rental.id] = (day, rental.terms.escrow)
+
+    async def committed(self, day: int) -> Committed:
+        return Committed(
+            sum(escrow for _, escrow in self.promised.values()),
+            sum(escrow for when, escrow in self.promised.values() if when == day),
+        )
 
     async def rentals(self, object_id: str | None = None) -> Sequence[Rental]:
         found = [rental for rental in self.contracts.values() if object_id in (None, rental.object)]
@@ -495,6 +511,7 @@ class World:
     def __init__(self, base: Path, hosts: int, *, policy: Policy = POLICY, seed: int = 1) -> None:
         self.base = base
         self.policy = policy
+        self.limits = StorageLimits()
         self.points = Points()
         self.clock = WorldClock()
         self.store = MemoryRenterStore(self.points)
@@ -531,6 +548,7 @@ class World:
             wrapping=self.wrapping,
             clock=self.clock,
             policy=self.policy,
+            limits=self.limits,
             nonce=self.random.randbytes,
             uniform=self.random.randint,
         )
