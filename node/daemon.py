@@ -128,8 +128,8 @@ class Daemon:
                 await task
         self._tasks.clear()
         chains = [purse.chain.close for purse in self.wallet.purses.values()]
-        followers = (*self.watchers, *self.storage_books, *self.settlements.values())
-        rounds = [follower.close for follower in followers]
+        followers = [watcher.close for watcher in self.watchers] + [books.close for books in self.storage_books]
+        rounds = [*followers, *(s.close for s in self.settlements.values())]
         for step in (*rounds, self.reputations.close, *chains, self.store.close):
             try:
                 await step()

@@ -4,8 +4,8 @@ Theory
 ------
 The market's own figures are balances and what contracts have locked, so the books have an account for each: `MARKET` is
 what we may withdraw or lock, `LOCKED` what contracts of ours hold. Every event moves money between these two, into them
-from the wallet, or out of them as an expense; an event of strangers moves nothing. Read in order from the market's first
-block, final blocks only, the two accounts equal what the market says of us, to the unit:
+from the wallet, or out of them as an expense; an event of strangers moves nothing. Read in order from the market's
+first block, final blocks only, the two accounts equal what the market says of us, to the unit:
 
     Deposited            MARKET ← WALLET             Withdrawn     WALLET ← MARKET
     Opened, Challenged   LOCKED ← MARKET             our escrow, our collateral, our bond
