@@ -35,6 +35,7 @@ from node.services.payments import Payments, PaymentSettings
 from node.services.reputation import Reputations
 from node.services.settlement import Settlement, SettlementSettings
 from node.services.storagebooks import StorageBooks
+from node.services.storagecheck import StorageContracts, report
 from node.services.torrents import Torrents
 from node.services.vault import VaultView
 from node.services.wallet import Purse, Wallet
@@ -224,6 +225,7 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey, *, secret: by
         ),
         (lambda: contract_clock.follow(local)) if local else None,
         storage_books,
+        lambda tell: report([StorageContracts(rail.name, rail.market, rail.registry) for rail in rails], tell),
     )
     reputations.on_barred = payments.barred
     for settlement in settlements.values():

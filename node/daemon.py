@@ -30,6 +30,7 @@ from node.services.storagebooks import StorageBooks
 from node.services.torrents import Torrents
 from node.services.vault import VaultView
 from node.services.wallet import Wallet
+from wallet.storage.errors import WrongContractError
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,8 @@ class Daemon:
     """Follows the clocks of devnets until cancelled."""
     storage_books: Sequence[StorageBooks] = ()
     """One for each rail with a storage market."""
+    check_contracts: Callable[[Callable[[str], object]], Coroutine[Any, Any, None]] | None = None
+    """Tells what is wrong with contracts that the settings name, then ends."""
     faults: list[str] = field(default_factory=list)
     """The latest local faults, for the status page."""
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -103,6 +106,9 @@ class Daemon:
                 self._tasks.append(asyncio.create_task(self.renting.run(), name="renting"))
             for watcher in self.watchers:
                 self._tasks.append(asyncio.create_task(watcher.run(), name="notices"))
+            if self.check_contracts is not None:
+                checking = self.check_contracts(lambda fault: self.fault(WrongContractError(fault)))
+                self._tasks.append(asyncio.create_task(checking, name="contracts"))
             for books in self.storage_books:
                 self._tasks.append(asyncio.create_task(books.run(), name="storage books"))
         except BaseException:
