@@ -102,8 +102,10 @@ class StorageSettings(_Section):
     host: bool = _field(False, "false", "Rent out disk; the market must hold a deposit of ours for collateral.")
     listen: Listen = _field(("0.0.0.0:6882",), '["0.0.0.0:6882"]', "Addresses and port for requests of other nodes.")
     price: StoragePrice = _field(10 * 10**18, '"10 BTT/GiB/day"', "What we ask for storage.")
-    upload_price: Price = _field(0, '"0"', "What we ask for taking a shard in.")
-    download_price: Price = _field(2000 * 10**18 // 1024, '"2000 BTT/GiB"', "What we ask for sending one.")
+    upload_price: Price = _field(0, '"0"', "What we ask for taking a shard in; part of a contract's price.")
+    download_price: Price = _field(
+        2000 * 10**18 // 1024, '"2000 BTT/GiB"', "What we ask for sending one, and for audits."
+    )
     collateral_percent: int = _field(
         100, "100", "Collateral that we lock, in percent of what a contract brings, 0 to 10000.", ge=0, le=10_000
     )
@@ -120,6 +122,10 @@ class StorageSettings(_Section):
         "Where others reach the port for peers; empty: at the addresses of [node] listen.",
         max_length=4,
         strict=False,
+    )
+    spend_per_day: Budget = _field(None, '""', "The most that storing may lock per UTC day; empty: no such limit.")
+    spend_total: Budget = _field(
+        None, '""', "The most that storing may lock and spend in all, without what comes back; empty: no such limit."
     )
     max_bond: Budget = _field(100 * 10**18, '"100 BTT"', "What a challenge of a host that lost our shard may cost.")
 

@@ -34,6 +34,8 @@ from node.services.notices import Watcher
 from node.services.payments import Payments, PaymentSettings
 from node.services.reputation import Reputations
 from node.services.settlement import Settlement, SettlementSettings
+from node.services.storagebooks import StorageBooks
+from node.services.storagecheck import StorageContracts, report
 from node.services.torrents import Torrents
 from node.services.vault import VaultView
 from node.services.wallet import Purse, Wallet
@@ -132,6 +134,13 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey, *, secret: by
         for rail in rails
     }
     earnings = Earnings(store, own=key.address, watchers=watchers)
+    storage_books = tuple(
+        StorageBooks(
+            rail.market, rail.chain, store=store, own=key.address, since=rail.storage_since, wall=contract_clock.wall
+        )
+        for rail in rails
+        if rail.market is not None
+    )
     purses = {
         rail.name: Purse(
             rail.name,
@@ -215,6 +224,8 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey, *, secret: by
             machine=clock,
         ),
         (lambda: contract_clock.follow(local)) if local else None,
+        storage_books,
+        lambda tell: report([StorageContracts(rail.name, rail.market, rail.registry) for rail in rails], tell),
     )
     reputations.on_barred = payments.barred
     for settlement in settlements.values():

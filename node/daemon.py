@@ -26,9 +26,11 @@ from node.services.payments import Payments
 from node.services.renter.renting import Renting
 from node.services.reputation import Reputations
 from node.services.settlement import Settlement
+from node.services.storagebooks import StorageBooks
 from node.services.torrents import Torrents
 from node.services.vault import VaultView
 from node.services.wallet import Wallet
+from wallet.storage.errors import WrongContractError
 
 log = logging.getLogger(__name__)
 
@@ -69,9 +71,13 @@ class Daemon:
     hosting: Hosting | None = None
     """Where the user rents out disk."""
     renting: Renting | None = None
+    """Where a rail has a storage market and hosts."""
     keep_time: Callable[[], Coroutine[Any, Any, None]] | None = None
     """Follows the clocks of devnets until cancelled."""
-    """Where a rail has a storage market and hosts."""
+    storage_books: Sequence[StorageBooks] = ()
+    """One for each rail with a storage market."""
+    check_contracts: Callable[[Callable[[str], object]], Coroutine[Any, Any, None]] | None = None
+    """Tells what is wrong with contracts that the settings name, then ends."""
     faults: list[str] = field(default_factory=list)
     """The latest local faults, for the status page."""
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -100,6 +106,11 @@ class Daemon:
                 self._tasks.append(asyncio.create_task(self.renting.run(), name="renting"))
             for watcher in self.watchers:
                 self._tasks.append(asyncio.create_task(watcher.run(), name="notices"))
+            if self.check_contracts is not None:
+                checking = self.check_contracts(lambda fault: self.fault(WrongContractError(fault)))
+                self._tasks.append(asyncio.create_task(checking, name="contracts"))
+            for books in self.storage_books:
+                self._tasks.append(asyncio.create_task(books.run(), name="storage books"))
         except BaseException:
             await self.stop()
             raise
@@ -123,7 +134,8 @@ class Daemon:
                 await task
         self._tasks.clear()
         chains = [purse.chain.close for purse in self.wallet.purses.values()]
-        rounds = [*(w.close for w in self.watchers), *(s.close for s in self.settlements.values())]
+        followers = [watcher.close for watcher in self.watchers] + [books.close for books in self.storage_books]
+        rounds = [*followers, *(s.close for s in self.settlements.values())]
         for step in (*rounds, self.reputations.close, *chains, self.store.close):
             try:
                 await step()

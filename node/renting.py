@@ -22,6 +22,7 @@ from node.services.renter.discovery import Registry, RegistryDiscovery
 from node.services.renter.keeper import Renter
 from node.services.renter.policy import Policy
 from node.services.renter.renting import Renting
+from node.services.renter.spending import StorageLimits
 from node.services.renter.transfer import EngineCarrier
 from node.services.settlement import Settlement
 from node.storage.messages import MAX_PEERS
@@ -90,6 +91,7 @@ def open_renting(
         wrapping=wrapping_key(secret),
         clock=clock,
         policy=replace(DEVELOPMENT if local else Policy(), max_bond=MAX_AMOUNT if bond is None else bond),
+        limits=StorageLimits(settings.storage.spend_per_day, settings.storage.spend_total, rails[0].rail.token),
         nonce=secrets.token_bytes,
         uniform=SystemRandom().randint,
     )

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import secrets
 import shutil
 import socket
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
 from rich.table import Table
 
-from config.networks import NAMES, devnet_of, load_network
-from config.settings import load_settings, sample
+from config.errors import ConfigError
+from config.networks import NAMES, Network, devnet_of, load_network
+from config.settings import RailSettings, load_settings, sample
 from node.cli.client import INCOMPLETE, CliError
 from node.cli.context import PRICE, Shell, catches, password
 from wallet import keystore
 from wallet.amount import format_amount, format_price, format_size
+from wallet.chains.base import ChainError
 from wallet.keys import new_mnemonic
 
 
@@ -258,6 +262,8 @@ def doctor(shell: Shell) -> None:
             network = load_network(name)
             vault = rail.vault or network.vault
             check("rail", bool(vault), f"{network.label}: vault {vault or 'not configured: cheques cannot settle'}")
+            for ok, text in _storage(network, rail):
+                check("storage", ok, f"{network.label}: {text}")
         for address in settings.node.listen:
             check("port", *_port_is_free(shell, address))
     if paths.keystore.exists():
@@ -281,6 +287,28 @@ def doctor(shell: Shell) -> None:
     shell.show([{"check": name, "ok": ok, "text": text} for name, ok, text in checks], show)
     if not all(ok for _, ok, _ in checks):
         raise CliError("some checks failed", "see above", INCOMPLETE)
+
+
+def _storage(network: Network, chosen: RailSettings) -> Iterable[tuple[bool, str]]:
+    """What `doctor` says of a rail's storage contracts: (right, text)."""
+    from node.rails import open_rail  # web3 takes a second to import
+    from node.services.storagecheck import StorageContracts
+    from node.services.storagecheck import check as check_storage
+
+    async def ask() -> Sequence[str]:
+        try:
+            return await check_storage(StorageContracts(rail.name, rail.market, rail.registry))
+        finally:
+            await rail.chain.close()
+
+    try:
+        rail = open_rail(network, chosen, [network.name])  # only to ask: no money is moved
+        if rail.market is None and rail.registry is None:
+            return [(True, "no storage market is known: nothing is stored or hosted there")]
+        faults = asyncio.run(ask())
+    except (ConfigError, ChainError) as error:
+        return [(False, f"cannot be asked: {error}")]
+    return [(False, fault) for fault in faults] or [(True, "the market and the registry are ours")]
 
 
 def _port_is_free(shell: Shell, address: str) -> tuple[bool, str]:

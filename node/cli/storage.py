@@ -62,7 +62,9 @@ class _DailyPrice(click.ParamType[int]):
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--copies", type=_Copies(), default="10/30", show_default=True, help="Any K of N shards restore it.")
 @click.option("--days", type=click.IntRange(1, 1825), default=30, show_default=True, help="Term of a contract.")
-@click.option("--max-price", type=_DailyPrice(), help="The most to pay, such as 10/GiB/day (default: any price).")
+@click.option(
+    "--max-price", type=_DailyPrice(), help="The most to pay, audits and upload included, such as 10/GiB/day."
+)
 @click.option("--public", is_flag=True, help="Do not encrypt: whoever has the shards can read it.")
 @click.option("--once", is_flag=True, help="Do not renew: it is gone when the days are over.")
 @click.option("--auditor", help="Address of a node that may audit and vouch while this one is away.")
@@ -195,7 +197,7 @@ def verify(shell: Shell, name: str, evidence: Path | None) -> None:
                 (evidence / f"{found['id']}-{each['shard']}-{int(time.time())}").write_bytes(
                     b64decode(each["evidence"])
                 )
-    bad = [each for each in verdicts if each["verdict"] != "passed"]
+    bad = [each for each in verdicts if each["verdict"] in ("wrong", "silent")]
 
     def show() -> None:
         for each in verdicts:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from node.ports.peerapi import Peer
+from node.ports.storagebooks import Committed
 from node.storage.audit import Verdict
 from node.storage.lifecycle import MarketStatus, State
 from wallet.address import Address
@@ -45,9 +46,9 @@ class Stage(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredObject:
     """Something the user stores. `id`: 16 hex digits, for people; `manifest`: encoded, without contracts, b"" while it
-    is packed; `seconds`: of a contract's term; `max_price`: units per GiB and day; `renew`: keep it for ever, with new
-    contracts when those that run come to their end; else it is kept until Unix second `until`; `note`: what holds it
-    up, in one line.
+    is packed; `seconds`: of a contract's term; `max_price`: units per GiB and day, all in; `renew`: keep it for ever,
+    with new contracts when those that run come to their end; else it is kept until Unix second `until`; `note`: what
+    holds it up, in one line.
     """
 
     id: str
@@ -147,6 +148,12 @@ class RenterStore(Protocol):
 
     async def save_rental(self, rental: Rental) -> None:
         """Insert or replace; the voucher that is kept is never lowered."""
+
+    async def offer(self, rentals: Sequence[Rental], day: int) -> None:
+        """Insert signed offers; from now on what they may lock counts as promised, on this UTC day."""
+
+    async def committed(self, day: int) -> Committed:
+        """What all offers since ever may lock, have locked or have spent, and those of one UTC day."""
 
     async def rentals(self, object_id: str | None = None) -> Sequence[Rental]:
         """Those of an object, or all; in the order of their shards, the oldest contract first."""

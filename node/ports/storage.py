@@ -106,9 +106,8 @@ class StorageStore(Protocol):
     async def keep_voucher(self, voucher: Voucher, signature: bytes, at: int) -> None:
         """Raises `StaleChequeError` unless it is higher than the one that is there, `KeyError` for no such contract."""
 
-    async def book_paid(self, contract_id: bytes, paid: int, at: int) -> int:
-        """The final chain says that these epochs are paid: what is new of it, in token units, is booked as income where
-        the host is its own payee. Returns it."""
+    async def book_paid(self, contract_id: bytes, paid: int) -> int:
+        """The final chain says that these epochs are paid. Returns what is new of it, in token units."""
 
     async def book_bond(self, bond: Bond) -> bool:
         """False: it was booked before, nothing changed."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import sha256
 
 from node.storage.errors import EvidenceError
@@ -32,6 +33,8 @@ CHALLENGE_TYPE = keccak256(b"AuditChallenge(bytes32 id,bytes32 nonce,bytes32 ind
 ANSWER_TYPE = keccak256(b"AuditAnswer(bytes32 challenge,bytes32 proofs)")
 MAX_SAMPLE = 64
 """Blocks of one challenge: an answer of a bit more than 1 MiB. Larger samples are several challenges."""
+REGULAR_LOSS, REGULAR_CONFIDENCE = 100, 950
+"""Of the audits that contracts pay for, in per mille: a loss of 10 % is found with 95 %."""
 ANSWER_SECONDS = 120
 """Time a host has: a few seeks per block on a busy disk, and 1 MiB on a slow line."""
 MAX_TIME = 2**63 - 1
@@ -53,6 +56,12 @@ def sample_size(blocks: int, loss: int, confidence: int) -> int:
         every *= blocks - drawn
         drawn += 1
     return drawn
+
+
+@lru_cache(maxsize=64)
+def regular_sample(blocks: int) -> int:
+    """Blocks of one audit as contracts pay for it: at most 29 of any number."""
+    return sample_size(blocks, REGULAR_LOSS, REGULAR_CONFIDENCE)
 
 
 def draw(nonce: bytes, contract_id: bytes, blocks: int, count: int) -> tuple[int, ...]:
@@ -159,6 +168,9 @@ class Verdict(StrEnum):
     """Signed by the host, and not the blocks of the contract."""
     SILENT = "silent"
     """No answer that the host signed, or it came late: the auditor's word only."""
+    SPENT = "spent"
+    """Not asked for blocks again: the host has shown some in this epoch, and its price includes no more. Says nothing
+    about the host, so there is no evidence of it."""
 
 
 @dataclass(frozen=True, slots=True)

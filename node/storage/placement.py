@@ -8,8 +8,9 @@ First, whoever cannot take a shard is refused, with the reason. Among the others
 its owner and its network: a permitted choice is a matching, and the best is the cheapest matching of the size wanted.
 It is found exactly, by successive shortest augmenting paths (Edmonds and Karp 1972): choosing greedily could run out
 of hosts where a choice exists. A host's cost is its price divided by its score, so one that is known to be half as
-good must cost less than half. The same input gives the same choice; equal costs are ordered by a hash with the
-object's id, so that they share the load instead of the lowest address getting it all.
+good must cost less than half; the price is what the whole term costs, with upload and audits. The same input gives the
+same choice; equal costs are ordered by a hash with the object's id, so that they share the load instead of the lowest
+address getting it all.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from hashlib import sha256
 from ipaddress import ip_address
 
 from node.storage.errors import TermsError
-from node.storage.terms import DAY, PriceTable, epochs_for, price_per_epoch
+from node.storage.terms import PriceTable, daily_rate, epochs_for, price_per_epoch, within
 from wallet.address import Address
 
 MAX_SCORE = 1000
@@ -65,8 +66,8 @@ class Candidate:
 class Request:
     """What is to be placed: `shards` hosts for `length` bytes each, over `seconds`.
 
-    `max_price`: units per GiB and day, the most the user pays; `id`: 32 bytes, the object's; `owners`, `networks`:
-    where its other shards are.
+    `max_price`: units per GiB and day, all in, the most the user pays; `askers`: how many accounts audit; `id`: 32
+    bytes, the object's; `owners`, `networks`: where its other shards are.
     """
 
     id: bytes
@@ -74,6 +75,7 @@ class Request:
     length: int
     seconds: int
     max_price: int
+    askers: int = 1
     least_score: int = 200
     owners: Set[Address] = frozenset()
     networks: Set[str] = frozenset()
@@ -119,8 +121,11 @@ def _refusal(request: Request, candidate: Candidate, now: int) -> str | None:
     except TermsError as error:
         return str(error)
     epochs = epochs_for(request.seconds, table.epoch_length)
+    price = price_per_epoch(table, request.length, epochs, askers=request.askers)
+    rate = daily_rate(price, request.length, table.epoch_length)
+    dear = not within(price, request.length, table.epoch_length, request.max_price)
     reasons = (
-        (table.storage_price > request.max_price, f"asks {table.storage_price} per GiB and day: too dear"),
+        (dear, f"asks {rate} per GiB and day, all in: too dear"),
         (table.free < request.length, f"has {table.free} bytes free, and {request.length} are needed"),
         (epochs < table.min_epochs, f"rents for {table.min_epochs * table.epoch_length} s or more"),
         (epochs > table.max_epochs, f"rents for {table.max_epochs * table.epoch_length} s at most"),
@@ -132,8 +137,10 @@ def _refusal(request: Request, candidate: Candidate, now: int) -> str | None:
 
 
 def _cost(request: Request, candidate: Candidate) -> int:
-    """What a day costs, weighed by the score: rounded up, at least 1."""
-    price = price_per_epoch(request.length, candidate.table.storage_price, DAY)
+    """What the term costs, weighed by the score: rounded up, at least 1."""
+    table = candidate.table
+    epochs = epochs_for(request.seconds, table.epoch_length)
+    price = epochs * price_per_epoch(table, request.length, epochs, askers=request.askers)
     return 1 + price * _COST_SCALE * MAX_SCORE // max(1, candidate.score)
 
 

@@ -2,27 +2,36 @@
 
 A host publishes a price table, signed (EIP-712, in the market's domain) and with an expiry; until then it accepts what
 the table says, as long as it has the space. Prices are token units per GiB (2^30 bytes) and day of storage, and per MiB
-of transfer. Amounts are rounded up, once each:
+of transfer. The market knows one price per epoch, so what a contract makes the host move is part of it. Each term is
+rounded up, once:
 
-    price per epoch = ⌈length x price x epoch length / (GiB x 86,400)⌉
+    price per epoch = storage + upload + audits
+    storage         = ⌈length x storage price x epoch length / (GiB x 86,400)⌉
+    upload          = ⌈length x upload price / (MiB x epochs)⌉       none where the host has the shard: a renewal
+    audits          = ⌈audited bytes x download price / MiB⌉
+    audited bytes   = askers x AUDITS_PER_EPOCH x regular sample x (block + path)
     escrow          = epochs x price per epoch
     collateral      = ⌈escrow x collateral percent / 100⌉
 
-so a contract never pays less than the table, and many short epochs cost at most one unit per epoch more than few long
-ones. Collateral is the host's: the table says how much it puts in, and an offer may not ask for more.
+so a contract never pays less than the table, and many short epochs cost at most three units per epoch more than few
+long ones. Nobody trusts anybody for it: the money is locked before the shard moves, and is earned epoch by epoch, by
+voucher or by proof. A host therefore answers the audits that an epoch's price includes, some more so that an answer
+lost on its way costs no epoch, and no others: who wants to ask more often has the bonded challenge on chain. Collateral
+is the host's: the table says how much it puts in, and an offer may not ask for more.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from node.storage.audit import audit_price, regular_sample
 from node.storage.errors import TermsError
 from wallet.address import Address
-from wallet.amount import GIB, MAX_AMOUNT, MAX_SIZE
+from wallet.amount import GIB, MAX_AMOUNT, MAX_SIZE, MIB
 from wallet.digests import typed_digest, word
 from wallet.errors import ChequeError
 from wallet.keys import keccak256
-from wallet.storage_terms import MAX_EPOCHS, NOBODY, Market, StorageContract
+from wallet.storage_terms import BLOCK, MAX_EPOCHS, NOBODY, Market, StorageContract
 
 DAY = 86_400
 PRICE_TABLE_TYPE = keccak256(
@@ -38,6 +47,10 @@ MIN_LEAD = 60
 """The market opens a contract only before it starts, so an offer needs the time for a transaction."""
 GRACE = 300
 """Seconds by which two honest clocks may differ."""
+AUDITS_PER_EPOCH = 2
+"""That the price includes for each who may ask: the regular one, and one when somebody wants to know."""
+UNPAID_AUDITS = 2
+"""That a host answers on top: their answers may have been lost on the way, which is nobody's fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +112,53 @@ class PriceTable:
             raise TermsError(f"price table: valid for {self.until - now} s, at most {MAX_VALIDITY} are accepted")
 
 
-def price_per_epoch(length: int, storage_price: int, epoch_length: int) -> int:
-    """Units for `length` bytes over one epoch, rounded up."""
+def storage_fee(length: int, storage_price: int, epoch_length: int) -> int:
+    """Units for keeping `length` bytes over one epoch, rounded up."""
     return -(-length * storage_price * epoch_length // (GIB * DAY))
+
+
+def upload_fee(length: int, upload_price: int, epochs: int) -> int:
+    """Units that each of `epochs` epochs bears of taking `length` bytes in, rounded up."""
+    return -(-length * upload_price // (MIB * epochs))
+
+
+def audit_fee(length: int, download_price: int, askers: int) -> int:
+    """Units for the audits of one epoch, rounded up. `askers`: how many accounts may ask."""
+    return audit_price(-(-length // BLOCK), askers * audited_blocks(length), download_price)
+
+
+def audited_blocks(length: int) -> int:
+    """Blocks of `length` bytes that the price of an epoch includes for each who may ask."""
+    return AUDITS_PER_EPOCH * regular_sample(-(-length // BLOCK))
+
+
+def answered_blocks(length: int) -> int:
+    """Blocks that a host shows each who may ask within an epoch; no more."""
+    return (AUDITS_PER_EPOCH + UNPAID_AUDITS) * regular_sample(-(-length // BLOCK))
+
+
+def askers_of(renter: Address, auditor: Address) -> int:
+    """How many accounts may audit."""
+    return 1 if auditor in (NOBODY, renter) else 2
+
+
+def price_per_epoch(table: PriceTable, length: int, epochs: int, *, askers: int = 1, uploaded: bool = True) -> int:
+    """Units for all that a contract of `epochs` epochs makes the host do in one; `uploaded`: it has to take it in."""
+    return (
+        storage_fee(length, table.storage_price, table.epoch_length)
+        + (upload_fee(length, table.upload_price, epochs) if uploaded else 0)
+        + audit_fee(length, table.download_price, askers)
+    )
+
+
+def within(price: int, length: int, epoch_length: int, max_price: int) -> bool:
+    """Whether a price per epoch is at most `max_price` units per GiB and day, all in, and rounded as hosts round."""
+    return price <= storage_fee(length, max_price, epoch_length)
+
+
+def daily_rate(price: int, length: int, epoch_length: int) -> int:
+    """A price per epoch as units per GiB and day, all in, rounded up: for people."""
+    return -(-price * GIB * DAY // (length * epoch_length))
 
 
 def collateral_for(escrow: int, percent: int) -> int:
@@ -116,7 +173,10 @@ def epochs_for(seconds: int, epoch_length: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a renter wants kept: the shard, from when and how long, and who may audit it for the renter."""
+    """What a renter wants kept: the shard, from when and how long, and who may audit it for the renter.
+
+    `uploaded`: the host has to take the shard in; False for a renewal.
+    """
 
     root: bytes
     length: int
@@ -125,6 +185,7 @@ class Wish:
     epochs: int
     nonce: int
     auditor: Address = NOBODY
+    uploaded: bool = True
 
 
 def offer(table: PriceTable, wish: Wish) -> StorageContract:
@@ -132,7 +193,10 @@ def offer(table: PriceTable, wish: Wish) -> StorageContract:
 
     Raises `TermsError` when no market would open it: an empty shard, no epoch, more than five years, an absurd amount.
     """
-    price = price_per_epoch(wish.length, table.storage_price, table.epoch_length)
+    if wish.length < 1 or wish.epochs < 1:
+        raise TermsError(f"storage contract: nothing to keep: length {wish.length}, {wish.epochs} epochs")
+    askers = askers_of(wish.renter, wish.auditor)
+    price = price_per_epoch(table, wish.length, wish.epochs, askers=askers, uploaded=wish.uploaded)
     try:
         return StorageContract(
             root=wish.root,
@@ -158,7 +222,8 @@ def validate_offer(contract: StorageContract, table: PriceTable, now: int, *, re
     `renews`: the end of the contract on the same root that this one follows; its space is taken already.
     """
     table.validate(now)
-    price = price_per_epoch(contract.length, table.storage_price, table.epoch_length)
+    askers = askers_of(contract.renter, contract.auditor)
+    price = price_per_epoch(table, contract.length, contract.epochs, askers=askers, uploaded=renews is None)
     collateral = collateral_for(contract.escrow, table.collateral_percent)
     late = f"it starts at {contract.start}, and now is {now}"
     reasons = (

@@ -1,6 +1,7 @@
 """What each call of the storage port does to a host's contracts in one transaction.
 
-Vouchers, paid epochs and bonds only grow, whatever else is saved meanwhile.
+Vouchers, paid epochs and bonds only grow, whatever else is saved meanwhile. They are figures for the owner and for what
+is to be done; the journal follows the market's log (`node.store.storagebooks`).
 """
 
 from __future__ import annotations
@@ -8,8 +9,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from node.ports.storage import Bond, HostedContract, KeptLabel
-from node.ports.store import Account, Entry
-from node.store import operations
 from node.store.mapping import Receipt
 from node.store.unit import Unit
 from wallet.errors import StaleChequeError
@@ -42,15 +41,14 @@ def keep_voucher(unit: Unit, voucher: Voucher, signature: bytes, at: int) -> Non
     unit.moved_money = True
 
 
-def book_paid(unit: Unit, contract_id: bytes, paid: int, at: int) -> int:
+def book_paid(unit: Unit, contract_id: bytes, paid: int) -> int:
     stored = _known(unit, contract_id)
     new = paid & ~stored.paid
     if not new:
         return 0
     unit.hosted.put(replace(stored, paid=stored.paid | new))
-    gain = new.bit_count() * stored.contract.price_per_epoch
-    _book_income(unit, stored, gain, "storage paid", at)
-    return gain
+    unit.moved_money = True
+    return new.bit_count() * stored.contract.price_per_epoch
 
 
 def book_bond(unit: Unit, bond: Bond) -> bool:
@@ -61,7 +59,7 @@ def book_bond(unit: Unit, bond: Bond) -> bool:
         return False
     unit.receipts.put(Receipt(stored.rail, name, bond.at))
     unit.hosted.put(replace(stored, bonds=stored.bonds + bond.amount))
-    _book_income(unit, stored, bond.amount, "storage challenges answered", bond.at)
+    unit.moved_money = True
     return True
 
 
@@ -73,22 +71,6 @@ def keep_label(unit: Unit, label: KeptLabel) -> KeptLabel:
         return stored
     unit.kept_labels.put(label)
     return label
-
-
-def _book_income(unit: Unit, stored: HostedContract, amount: int, memo: str, at: int) -> None:
-    """Where another account is paid, it is not our income."""
-    terms = stored.contract
-    if amount and terms.payee == terms.host:
-        entry = Entry(
-            rail=stored.rail,
-            debit=Account.MARKET,
-            credit=Account.STORAGE_INCOME,
-            amount=amount,
-            ref=terms.renter.evm,
-            memo=memo,
-        )
-        operations.post(unit, (entry,), at)
-    unit.moved_money = True
 
 
 def _known(unit: Unit, contract_id: bytes) -> HostedContract:

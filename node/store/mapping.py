@@ -30,6 +30,7 @@ from node.store import schema
 from wallet.address import Address
 from wallet.chains.base import Call, Fee
 from wallet.intents import Intent, IntentState
+from wallet.storage.books import Position
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -270,4 +271,5 @@ AUDITS = Kind(schema.audits, AuditRecord)
 LATEST_AUDITS = Kind(schema.latest_audits, LatestAudit)
 KEPT_LABELS = Kind(schema.kept_labels, KeptLabel)
 SENT_LABELS = Kind(schema.sent_labels, SentLabel)
+POSITIONS = Kind(schema.storage_positions, Position)
 META = Kind(schema.meta, Meta)

@@ -6,10 +6,13 @@ noticed when an old backup is restored.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from node.ports.renting import AuditRecord, Rental, SentLabel
 from node.storage.audit import Verdict
+from node.storage.lifecycle import State
+from node.store import storagebooks
 from node.store.mapping import LatestAudit
 from node.store.unit import Unit
 
@@ -20,8 +23,16 @@ def save_rental(unit: Unit, rental: Rental) -> None:
     if stored is not None and rental.vouched < vouched:
         rental = replace(rental, vouched=vouched, voucher_signature=stored.voucher_signature)
     unit.rentals.put(rental)
+    if rental.state is State.LAPSED:
+        storagebooks.release(unit, rental.id)
     # The first record is a signed offer: it can lock money.
     unit.moved_money = unit.moved_money or stored is None or rental.vouched > vouched
+
+
+def offer(unit: Unit, rentals: Sequence[Rental], day: int) -> None:
+    for rental in rentals:
+        save_rental(unit, rental)
+        storagebooks.promise(unit, rental.id, rental.rail, rental.terms, day)
 
 
 def save_audit(unit: Unit, audit: AuditRecord) -> None:

@@ -17,7 +17,7 @@ from node.storage.lifecycle import State
 from node.store.types import AddressBytes, Amount256, EnumText, HashList, OptionalAddress, PackedTerms, PathBytes, Words
 from wallet.intents import IntentState
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
 """Every schema there has been, oldest first."""
 
 APPLICATION_ID = 0x62747431
@@ -343,6 +343,21 @@ sent_labels = Table(
     Column("digest", LargeBinary, nullable=False),
 )
 """What our hosts have confirmed."""
+
+storage_positions = Table(
+    "storage_positions",
+    metadata,
+    Column("id", LargeBinary, primary_key=True),
+    Column("rail", String, nullable=False),
+    Column("day", BigInteger, nullable=False),
+    Column("terms", PackedTerms, nullable=False),
+    Column("promised", Amount256, nullable=False),
+    Column("escrow", Amount256, nullable=False),
+    Column("collateral", Amount256, nullable=False),
+    Column("bond", Amount256, nullable=False),
+    Column("spent", Amount256, nullable=False),
+)
+"""Our money in storage contracts, whatever our part in them. They outlive the objects: limits count since ever."""
 
 meta = Table(
     "meta",

@@ -15,6 +15,7 @@ from node.ports.btfs import BtfsPayout, BtfsRecord
 from node.ports.engine import TorrentId
 from node.ports.renting import AuditRecord, Rental, SentLabel, StoredObject
 from node.ports.storage import Bond, HostedContract, KeptLabel
+from node.ports.storagebooks import Committed
 from node.ports.store import (
     CashReceipt,
     ChainCursor,
@@ -32,7 +33,7 @@ from node.ports.store import (
     Transfer,
 )
 from node.speed.reputation import Changes, Snapshot
-from node.store import hosting, operations, renting, schema
+from node.store import hosting, operations, renting, schema, storagebooks
 from node.store.database import READERS, Database
 from node.store.mapping import (
     AUDITS,
@@ -47,6 +48,7 @@ from node.store.mapping import (
     LATEST_AUDITS,
     META,
     PAYOUTS,
+    POSITIONS,
     RECEIVED,
     RENTALS,
     REPUTATION,
@@ -62,6 +64,9 @@ from node.store.mapping import (
 from node.store.writer import MAX_BATCH, Writer
 from wallet.address import Address
 from wallet.outbox import CLOSED, Intent
+from wallet.storage.books import MarketBooks, Position
+from wallet.storage.chain import Happened
+from wallet.storage.events import MarketEvent
 from wallet.storage_terms import Voucher
 
 if TYPE_CHECKING:
@@ -270,8 +275,8 @@ class SqlStore:
     async def keep_voucher(self, voucher: Voucher, signature: bytes, at: int) -> None:
         await self._writer.submit(lambda unit: hosting.keep_voucher(unit, voucher, signature, at))
 
-    async def book_paid(self, contract_id: bytes, paid: int, at: int) -> int:
-        return await self._writer.submit(lambda unit: hosting.book_paid(unit, contract_id, paid, at))
+    async def book_paid(self, contract_id: bytes, paid: int) -> int:
+        return await self._writer.submit(lambda unit: hosting.book_paid(unit, contract_id, paid))
 
     async def book_bond(self, bond: Bond) -> bool:
         return await self._writer.submit(lambda unit: hosting.book_bond(unit, bond))
@@ -309,6 +314,14 @@ class SqlStore:
         rentals = await self._all(RENTALS, query)
         return sorted(rentals, key=lambda rental: (rental.shard, rental.terms.start, rental.id))
 
+    async def offer(self, rentals: Sequence[Rental], day: int) -> None:
+        await self._writer.submit(lambda unit: renting.offer(unit, rentals, day))
+
+    async def committed(self, day: int) -> Committed:
+        found = [position for position in await self.positions() if position.committed]
+        today = sum(position.committed for position in found if position.day == day)
+        return Committed(sum(position.committed for position in found), today)
+
     async def save_audit(self, audit: AuditRecord) -> None:
         await self._writer.submit(lambda unit: renting.save_audit(unit, audit))
 
@@ -328,6 +341,16 @@ class SqlStore:
     async def labels(self, object_id: str) -> Sequence[SentLabel]:
         query = SENT_LABELS.select_all.where(schema.sent_labels.c.object == object_id)
         return await self._all(SENT_LABELS, query)
+
+    # --- the storage market's books (`node.ports.storagebooks.StorageBooksStore`) -------------------------------------
+
+    async def book_market(
+        self, books: MarketBooks, events: Sequence[Happened[MarketEvent]], *, first: int, cursor: ChainCursor, now: int
+    ) -> bool:
+        return await self._writer.submit(lambda unit: storagebooks.book_market(unit, books, events, first, cursor, now))
+
+    async def positions(self) -> Sequence[Position]:
+        return await self._all(POSITIONS, POSITIONS.select_all.order_by(schema.storage_positions.c.id))
 
     # --- books -------------------------------------------------------------------------------------------------------
 

@@ -111,6 +111,7 @@ class Unit:
         self.latest_audits = Records(connection, mapping.LATEST_AUDITS)
         self.kept_labels = Records(connection, mapping.KEPT_LABELS)
         self.sent_labels = Records(connection, mapping.SENT_LABELS)
+        self.positions = Records(connection, mapping.POSITIONS)
         self.meta = Records(connection, mapping.META)
         self.moved_money = False
         """Set by operations whose loss must be noticed when an old backup is restored."""
@@ -150,6 +151,7 @@ class Unit:
             self.latest_audits,
             self.kept_labels,
             self.sent_labels,
+            self.positions,
             self.meta,
         ):
             records.flush()

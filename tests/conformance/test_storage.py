@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from node.services.storagecheck import StorageContracts, check
 from tests.conformance.benches import ANSWER, NOTICE
 from tests.conformance.kit import PAYEE, STRANGER
 from tests.conformance.storage_kit import (
@@ -78,6 +79,7 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[StorageBench]:
 async def test_the_contracts_are_those_the_settings_name(bench: StorageBench) -> None:
     assert await bench.market.check() == MarketSettings(bench.chain.token, BOND, ANSWER)
     assert await bench.registry.check() == RegistrySettings(bench.chain.token, STAKE, NOTICE)
+    assert await check(StorageContracts("devnet", bench.market, bench.registry)) == []
 
 
 async def test_what_is_no_market_is_told_before_anything_is_signed_for_it(bench: StorageBench) -> None:

@@ -143,6 +143,7 @@ class StorageMarket(_Contract[MarketEvent]):
 
     def __init__(self, chain: ChainAdapter, address: Address) -> None:
         super().__init__(chain, address)
+        self._ensured = False
         self.market = Market(chain.rail.chain_id, address)
         self.calls = MarketCalls(address, chain.token, chain.rail.token, chain.name)
 
@@ -152,6 +153,12 @@ class StorageMarket(_Contract[MarketEvent]):
         if separator != self.market.separator:
             raise self._wrong("it is of another version, or for another chain")
         return MarketSettings(token, bond, period)
+
+    async def ensure(self) -> None:
+        """`check`, until it has passed once: a contract does not change. Before money or a signature goes there."""
+        if not self._ensured:
+            await self.check()
+            self._ensured = True
 
     async def balance(self, account: Address) -> int:
         """What an account may withdraw, or lock for a contract. Locked money is in nobody's balance."""

@@ -1,35 +1,44 @@
 """Answers to audits: the blocks that renter or auditor ask for, with their paths, off the disk.
 
-An answer costs the host disk reads and traffic, so who may ask is checked before anything is read, each contract is
-answered so often and no more, and only a few answers are made at a time: a flood of challenges waits for itself. A
-challenge that was answered a moment ago is answered from memory, so that a lost answer costs no second turn.
+An answer costs the host disk reads and traffic, so who may ask is checked before anything is read, and only a few
+answers are made at a time: a flood of challenges waits for itself. Renter and auditor each see as many blocks within an
+epoch as its price includes, and some more for answers that were lost (`node.storage.terms`); what they show before the
+start and after the end counts as an epoch each. A challenge that was answered a moment ago is answered from memory, so
+that a lost answer costs nothing. The count starts anew with the node: that gives away one epoch's audits at most.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from dataclasses import dataclass
 
 from node.ports.clock import Clock
 from node.ports.volumes import VolumeError
 from node.services.host.contracts import Contracts
 from node.services.host.errors import RefusedError
 from node.services.host.shards import DamagedError, Shards
-from node.services.rate import Rate, TooOftenError
 from node.storage.audit import Answer
 from node.storage.errors import EvidenceError
 from node.storage.lifecycle import LOCKED
 from node.storage.messages import AnswerBody, ChallengeCall
+from node.storage.terms import answered_blocks
 from wallet.address import Address
 from wallet.errors import BadSignatureError
 from wallet.keys import PrivateKey
-from wallet.storage_terms import Market, sign
+from wallet.storage_terms import Market, StorageContract, sign
 
 MOST_AT_ONCE = 4
-BURST, EVERY = 8, 60.0
-"""Answers of one contract at once, and seconds per answer after that: an epoch needs one."""
 CACHE = 4
 """Latest answers kept, of at most 1 MiB of blocks each."""
+
+
+@dataclass(slots=True)
+class _Shown:
+    """Blocks that one asker saw, or is about to see, in an epoch."""
+
+    epoch: int
+    blocks: int = 0
 
 
 class Answers:
@@ -41,7 +50,8 @@ class Answers:
         self._market = market
         self._key = key
         self._clock = clock
-        self._rate = Rate(clock, burst=BURST, every=EVERY)
+        self._shown: dict[bytes, dict[Address, _Shown]] = {}
+        """Contract → who asked → what was shown."""
         self._reading = asyncio.Semaphore(MOST_AT_ONCE)
         self._latest: OrderedDict[bytes, AnswerBody] = OrderedDict()
 
@@ -64,13 +74,35 @@ class Answers:
         digest = call.challenge.digest(self._market)
         if (made := self._latest.get(digest)) is not None:
             return made
+        shown = self._count(sender, contract, call)
         try:
-            self._rate.take(call.challenge.id.hex())
-        except TooOftenError as error:
-            raise RefusedError("often", str(error), error.hint) from None
-        body = await self._make(digest, call)
+            body = await self._make(digest, call)
+        except RefusedError:
+            shown.blocks -= len(call.challenge.indices)
+            raise
         await self._contracts.change(record.id, audits=record.audits + 1, audited_at=now)
         return body
+
+    def _count(self, sender: Address, contract: StorageContract, call: ChallengeCall) -> _Shown:
+        """Before the blocks are read: challenges that come together count together."""
+        epoch = min(max(-1, contract.epoch_at(self._clock.wall())), contract.epochs)
+        wanted = len(call.challenge.indices)
+        askers = self._shown.setdefault(call.challenge.id, {})
+        shown = askers.get(sender)
+        if shown is None or shown.epoch != epoch:
+            shown = askers[sender] = _Shown(epoch)
+        if shown.blocks + wanted > (most := answered_blocks(contract.length)):
+            raise RefusedError(
+                "often",
+                f"the price of an epoch includes audits of {most} blocks, and {shown.blocks} were shown",
+                "ask in the next epoch, or challenge the host on chain",
+            )
+        shown.blocks += wanted
+        return shown
+
+    def forget(self, contract_id: bytes) -> None:
+        """The contract has ended."""
+        self._shown.pop(contract_id, None)
 
     async def _make(self, digest: bytes, call: ChallengeCall) -> AnswerBody:
         async with self._reading:

@@ -96,10 +96,10 @@ class Contracts:
                 voucher_at=at,
             )
 
-    async def book_paid(self, contract_id: bytes, paid: int, at: int) -> int:
+    async def book_paid(self, contract_id: bytes, paid: int) -> int:
         """Epochs that the final chain has paid; returns what is new, in token units."""
         async with self._changing[contract_id]:
-            gain = await self._store.book_paid(contract_id, paid, at)
+            gain = await self._store.book_paid(contract_id, paid)
             record = self._records[contract_id]
             self._records[contract_id] = replace(record, paid=record.paid | paid)
             return gain

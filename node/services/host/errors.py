@@ -20,7 +20,7 @@ class RefusedError(Exception):
     | unknown    | no such contract here, or it has ended                                      |
     | early      | the contract has not begun, or its shard is not here yet                    |
     | late       | what was asked can not be done in time any more                             |
-    | often      | asked too often                                                             |
+    | often      | asked more often than the price includes                                    |
     | unreadable | the shard cannot be read now                                                |
     | stale      | what was sent adds nothing to what is here                                  |
     """

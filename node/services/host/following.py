@@ -50,7 +50,7 @@ class Following:
             return
         final = await self._market.final(contract_id)
         if final.paid & ~record.paid:
-            gain = await self._contracts.book_paid(contract_id, final.paid, now)
+            gain = await self._contracts.book_paid(contract_id, final.paid)
             log.info("contract %s has paid %d units", contract_id.hex()[:12], gain)
         await self._move(contract_id, head if head.status == MarketStatus.ACTIVE else final)
 

@@ -245,6 +245,7 @@ class Host:
         if not record.live:
             self._next_look.pop(record.id, None)
             self.claims.notes.pop(record.id, None)
+            self.answers.forget(record.id)
             self.intake.end(record)
             return
         self.intake.begin(record)

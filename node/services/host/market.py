@@ -64,6 +64,7 @@ class ChainMarket:
         return self._contract.market
 
     async def balance(self, account: Address) -> int:
+        await self._contract.ensure()
         return await self._contract.balance(account)
 
     async def states(self, contract_ids: Sequence[bytes]) -> Sequence[Seen]:

@@ -33,6 +33,7 @@ class Presence:
 
     async def deposit(self, amount: int, *, key: str) -> Done:
         """From the wallet into the market, where offers can lock it."""
+        await self._market.ensure()
         calls = self._market.calls
         if await self._market.allowance(self._own) < amount:
             await self._perform("approve", key, calls.approve(amount))

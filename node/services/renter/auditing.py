@@ -2,7 +2,8 @@
 
 An audit is judged by `node.storage.audit` and kept as a bundle that `node.storage.evidence` re-checks. Silence is only
 claimed as evidence when the deadline has really passed; a host that was not reached at once is silent in the books, and
-asked again.
+asked again. A host shows as many blocks in an epoch as its price includes: that it shows no more is believed where it
+has shown some in this epoch, and silence where it has not.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from node.ports.clock import Clock
-from node.ports.peerapi import PeerApiError
+from node.ports.peerapi import PeerApiError, PeerRefusedError
 from node.ports.renting import AuditRecord, Rental
 from node.services.renter.errors import HostError
 from node.services.renter.hosts import Hosts
@@ -33,6 +34,8 @@ from node.storage.merkle import holds
 from wallet.keys import PrivateKey
 from wallet.storage_terms import sign
 
+OFTEN = "often"
+"""A host's word for more audits than the price includes."""
 AT_ONCE = 8
 """Audits under way: each holds an answer of up to 1 MiB."""
 
@@ -83,13 +86,17 @@ class Auditing:
         indices = draw(nonce, rental.id, terms.blocks, count)
         challenge = Challenge(rental.id, nonce, indices, now, now + ANSWER_SECONDS)
         challenge_signature = sign(market, challenge, self._key)
-        answer, answer_signature, fault = None, b"", ""
+        answer, answer_signature, fault, spent = None, b"", "", False
         try:
             body = await self._hosts.challenge(rental, challenge, challenge_signature)
             answer, answer_signature = Answer(challenge.digest(market), body.proofs), body.signature
         except (PeerApiError, HostError) as error:
             fault = str(error)
+            often = isinstance(error, PeerRefusedError) and error.code == OFTEN
+            spent = often and rental.passed > min(max(-1, terms.epoch_at(now)), terms.epochs - 1)
         arrived = self._clock.wall()
+        if spent:
+            return Examined(Finding(Verdict.SPENT, f"has shown its shard in this epoch: {fault}"), arrived, None)
         finding = judge(market, terms, challenge, answer, answer_signature, arrived)
         if answer is None:
             finding = Finding(Verdict.SILENT, fault)

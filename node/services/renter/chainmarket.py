@@ -60,6 +60,7 @@ class ChainMarket:
 
     async def balance(self) -> int:
         try:
+            await self._contract.ensure()
             return await self._contract.balance(self._own)
         except ChainError as error:
             raise MarketError(str(error)) from error
@@ -103,6 +104,7 @@ class ChainMarket:
 
     async def deposit(self, key: str, amount: int) -> None:
         try:
+            await self._contract.ensure()
             short = await self._contract.allowance(self._own) < amount
         except ChainError as error:
             raise MarketError(str(error)) from error

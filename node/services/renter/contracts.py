@@ -148,7 +148,7 @@ class Contracts:
         if (folder / rental.terms.root.hex()).is_file():
             await self._carrier.seed(rental.terms.root, rental.terms.length, folder)
         examined = await self._auditing.examine(rental)
-        if examined.finding.verdict is Verdict.SILENT:
+        if examined.finding.verdict in (Verdict.SILENT, Verdict.SPENT):
             return rental
         audit = examined.record(rental, max(-1, rental.terms.epoch_at(examined.at)))
         await self._store.save_audit(audit)

@@ -39,6 +39,7 @@ from node.services.renter.recovering import Recovering, Recovery
 from node.services.renter.repairing import Repairing
 from node.services.renter.restores import Restores
 from node.services.renter.restoring import Restoring
+from node.services.renter.spending import Spending, StorageLimits
 from node.services.renter.staging import Staging
 from node.services.renter.tending import Tending
 from node.services.renter.together import together
@@ -63,7 +64,7 @@ TICK = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreRequest:
-    """What the user wants stored. `max_price`: units per GiB and day, None for any; `rail` "": the only one."""
+    """What the user wants stored. `max_price`: units per GiB and day, all in, None for any; `rail` "": the only one."""
 
     path: Path
     k: int = 10
@@ -109,6 +110,7 @@ class Renter:
         wrapping: bytes,
         clock: Clock,
         policy: Policy,
+        limits: StorageLimits,
         nonce: Callable[[int], bytes],
         uniform: Callable[[int, int], int],
     ) -> None:
@@ -125,6 +127,7 @@ class Renter:
         self._watch: dict[str, Watch] = {}
         self._disputes: dict[str, Disputes] = {}
         self._markets = markets
+        spending = Spending(store, clock, limits)
         hosts: dict[str, Hosts] = {}
         for rail, market in markets.items():
             hosts[rail] = Hosts(api, market.market)
@@ -135,7 +138,7 @@ class Renter:
             )  # fmt: skip
             placing = Placing(
                 discovery=discovery, hosts=hosts[rail], market=market, store=store, key=key, clock=clock, policy=policy,
-                nonce=nonce,
+                spending=spending, nonce=nonce,
             )  # fmt: skip
             labelling = Labelling(hosts[rail], store, clock, policy, wrapping=wrapping, nonce=nonce)
             self._tending[rail] = Tending(

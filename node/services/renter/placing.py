@@ -19,14 +19,15 @@ from node.services.renter.decisions import given_up
 from node.services.renter.errors import HostError
 from node.services.renter.hosts import Hosts, candidate
 from node.services.renter.policy import Policy
-from node.services.renter.together import together
+from node.services.renter.spending import Spending
 from node.storage.errors import TermsError
 from node.storage.lifecycle import State
 from node.storage.manifest import Manifest
 from node.storage.messages import Quote
 from node.storage.placement import Request, choose
-from node.storage.terms import Wish, epochs_for, offer
+from node.storage.terms import Wish, askers_of, daily_rate, epochs_for, offer, within
 from wallet.address import Address
+from wallet.errors import LimitError
 from wallet.keys import PrivateKey
 from wallet.storage_terms import StorageContract, sign
 
@@ -57,8 +58,10 @@ class Placing:
         key: PrivateKey,
         clock: Clock,
         policy: Policy,
+        spending: Spending,
         nonce: Callable[[int], bytes],
     ) -> None:
+        self._spending = spending
         self._discovery = discovery
         self._hosts = hosts
         self._market = market
@@ -84,6 +87,7 @@ class Placing:
             length=manifest.shard_length,
             seconds=_term(stored, now),
             max_price=stored.max_price,
+            askers=askers_of(self._key.address, stored.auditor),
             owners=frozenset(rental.terms.payee for rental in rentals),
             networks=frozenset(rental.network for rental in rentals),
         )
@@ -97,25 +101,29 @@ class Placing:
                 log.info("host %s: %s", host.peer.url, error)
                 continue
             offers.append(self._rental(stored, shard, host, quote, terms))
-        await together(map(self._store.save_rental, offers))
+        try:
+            await self._spending.offer(offers)
+        except LimitError as error:
+            return Placed((), str(error))
         note = "" if not placement.missing else _missing(placement.missing, len(found), placement.refused)
         return Placed(tuple(offers), note)
 
     async def renew(self, stored: StoredObject, manifest: Manifest, rental: Rental) -> Rental:
         """Offer the same host a contract that follows `rental`.
 
-        Raises `HostError` where its price or terms are not the user's any more, and `PeerApiError`s.
+        Raises `HostError` where its price or terms are not the user's any more, `LimitError`, and `PeerApiError`s.
         """
         quote = await self._hosts.quote(rental.peer, now := self._clock.wall())
         epochs = epochs_for(stored.seconds, quote.table.epoch_length)
-        if quote.table.storage_price > stored.max_price:
-            raise HostError(f"{rental.url} now asks {quote.table.storage_price} per GiB and day: too dear")
         if not quote.table.min_epochs <= epochs <= quote.table.max_epochs:
             raise HostError(f"{rental.url} does not rent for so long any more")
         terms = self._terms(stored, manifest, rental.shard, quote, now, follows=rental)
+        if not within(terms.price_per_epoch, terms.length, terms.epoch_length, stored.max_price):
+            rate = daily_rate(terms.price_per_epoch, terms.length, terms.epoch_length)
+            raise HostError(f"{rental.url} now asks {rate} per GiB and day, all in: too dear")
         host = FoundHost(rental.peer, rental.network, 0)
         renewal = self._rental(stored, rental.shard, host, quote, terms, renews=rental.id)
-        await self._store.save_rental(renewal)
+        await self._spending.offer([renewal])
         return renewal
 
     async def fund(self, rail: str) -> None:
@@ -150,6 +158,7 @@ class Placing:
             epochs=epochs_for(_term(stored, now), quote.table.epoch_length),
             nonce=int.from_bytes(self._nonce(16), "big"),
             auditor=stored.auditor,
+            uploaded=follows is None,
         )
         try:
             return offer(quote.table, wish)

@@ -32,6 +32,7 @@ from node.storage.manifest import Manifest
 from node.storage.repair import Urgency
 from node.storage.sealing import KEY_BYTES
 from wallet.address import Address
+from wallet.errors import LimitError
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,8 @@ class Tending:
         self._work: dict[str, _Work] = {}
         self._next_offer: dict[str, float] = {}
         self._next_work: dict[str, float] = {}
+        self._unaffordable: dict[str, str] = {}
+        """Object → which limit forbids to renew it."""
 
     async def close(self) -> None:
         """Stop long tasks; what they have not finished is begun anew at the next start."""
@@ -189,7 +192,7 @@ class Tending:
             note = self._repair(stored, manifest, rentals, staged)
         if stored.renew:
             await self._renew(stored, manifest, rentals)
-        await self._note(stored.id, note or said)
+        await self._note(stored.id, note or self._unaffordable.get(stored.id, "") or said)
 
     async def _advance(self, stored: StoredObject) -> list[Rental]:
         """Every contract's next step: money first, then all of them together."""
@@ -269,6 +272,9 @@ class Tending:
             self._next_offer[key] = self._clock.now() + self._policy.retry
             try:
                 await self._placing.renew(stored, manifest, rental)
+                self._unaffordable.pop(stored.id, None)
+            except LimitError as error:
+                self._unaffordable[stored.id] = f"not renewed: {error}"
             except PeerApiError as error:
                 log.info("renewal with %s: %s", rental.url, error)
             except HostError as error:

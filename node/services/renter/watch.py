@@ -110,6 +110,8 @@ class Watch:
         """Audit now, whatever the plan: the user asked. It counts as this epoch's."""
         epoch = min(rental.terms.epoch_at(self._clock.wall()), rental.terms.epochs - 1)
         examined = await self._auditing.examine(rental)
+        if examined.finding.verdict is Verdict.SPENT:
+            return examined
         await self._store.save_audit(examined.record(rental, max(-1, epoch)))
         if epoch < 0:
             return examined

@@ -1,7 +1,8 @@
 """The real storage market against a model of a few lines per rule, over random histories.
 
 After every step the market holds exactly its balances and what running contracts have locked; no epoch is paid twice;
-and from wherever a history ends, time and a stranger's calls are enough for everybody to take out what is theirs.
+and from wherever a history ends, time and a stranger's calls are enough for everybody to take out what is theirs. The
+books that each party keeps from the market's events alone (`wallet.storage.books`) agree with it all the way.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.contracts.bench import NOBODY, Receipt, RevertedError, key
 from tests.contracts.storage.bench import ANSWER_PERIOD, BLOCK, BOND, EPOCH, Shard, StorageBench, Terms
+from tests.contracts.storage.books import Keeper, events_of
+from wallet.ledger import Account
 
 PEOPLE = [key(number) for number in (61, 62, 63)]
 STRANGER = key(64)
@@ -78,6 +81,12 @@ class Deal:
     def locked(self) -> int:
         return self.escrow + self.collateral + (BOND if self.asked else 0) if self.active else 0
 
+    def locks(self, person: int) -> int:
+        """How much of it is this person's."""
+        renter, host, *_ = self.roles
+        parts = ((renter, self.escrow), (host, self.collateral), (self.asked[0] if self.asked else None, BOND))
+        return sum(amount for whose, amount in parts if whose == person) if self.active else 0
+
     def fee(self, kept: int) -> int:
         return self.terms.collateral * (self.terms.epochs - kept) // (2 * self.terms.epochs)
 
@@ -114,6 +123,7 @@ class MarketHistory(RuleBasedStateMachine):
         self.wallets = [WEALTH] * len(PEOPLE)
         self.balances = [0] * len(PEOPLE)
         self.deals: list[Deal] = []
+        self.keepers = [Keeper(person.address) for person in PEOPLE]
         for person in range(len(PEOPLE)):
             self.deposit(person, WEALTH - 100)
         self.agree(draft)
@@ -145,9 +155,13 @@ class MarketHistory(RuleBasedStateMachine):
         """None where the market refuses. Nobody in particular: a stranger."""
         sender = STRANGER if person is None else PEOPLE[person]
         try:
-            return self.bench.market.send(sender, function, *arguments)
+            receipt = self.bench.market.send(sender, function, *arguments)
         except RevertedError:
             return None
+        events = events_of(self.bench, receipt)
+        for keeper in self.keepers:
+            keeper.follow(events)
+        return receipt
 
     def signed(self, person: int, digest: bytes) -> bytes:
         return PEOPLE[person].sign_digest(digest)
@@ -426,6 +440,16 @@ class MarketHistory(RuleBasedStateMachine):
         held = self.bench.token.read("balanceOf", self.bench.market.address)
         assert held == sum(self.balances) + sum(deal.locked for deal in self.deals)
         assert held + sum(self.wallets) == WEALTH * len(PEOPLE)
+
+    @invariant()
+    def everybodys_books_say_what_the_market_says(self) -> None:
+        if not hasattr(self, "deals"):
+            return
+        for person, keeper in enumerate(self.keepers):
+            assert keeper.figure(Account.MARKET) == self.balances[person]
+            assert keeper.figure(Account.LOCKED) == keeper.locked == sum(deal.locks(person) for deal in self.deals)
+            gain = keeper.figure(Account.STORAGE_INCOME) - keeper.figure(Account.STORAGE_EXPENSE)
+            assert self.wallets[person] + self.balances[person] + keeper.locked == WEALTH + gain
 
     def everybody_leaves(self) -> None:
         """Nothing is stuck: with patience and a stranger's calls the market can be emptied, to the unit."""

@@ -451,9 +451,9 @@ class DeadlyStore:
         await self._store.keep_voucher(voucher, signature, at)
         self._bench.tick_of_death()
 
-    async def book_paid(self, contract_id: bytes, paid: int, at: int) -> int:
+    async def book_paid(self, contract_id: bytes, paid: int) -> int:
         self._bench.tick_of_death()
-        return await self._store.book_paid(contract_id, paid, at)
+        return await self._store.book_paid(contract_id, paid)
 
     async def book_bond(self, bond: Bond) -> bool:
         self._bench.tick_of_death()

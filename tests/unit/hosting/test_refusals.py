@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ import pytest
 
 from node.services.host.errors import RefusedError
 from node.storage.messages import CancelCall, VoucherCall
-from node.storage.terms import DAY
+from node.storage.terms import DAY, answered_blocks
 from tests.unit.hosting.kit import TERMS, Bench, challenge_call, proposal
 from tests.unit.storage.samples import AUDITOR, HOST, MARKET, RENTER, STRANGER, Kept
 from wallet.address import Address
@@ -114,7 +115,7 @@ async def test_a_table_holds_until_it_expires_although_prices_rose(bench: Bench)
 # --- audits ---------------------------------------------------------------------------------------------------------
 
 
-async def test_challenges_are_for_parties_in_time_and_not_too_often(bench: Bench) -> None:
+async def test_challenges_are_for_parties_and_in_time(bench: Bench) -> None:
     contract = await bench.rented(SHARD)
     now = bench.clock.wall()
     call = challenge_call(contract, now, 2, 1)
@@ -133,13 +134,30 @@ async def test_challenges_are_for_parties_in_time_and_not_too_often(bench: Bench
     with pytest.raises(RefusedError) as error:
         await answer(RENTER.address, challenge_call(other, bench.clock.wall(), 2, 1))
     assert error.value.code == "unknown"
-    codes = []
-    for number in range(20):
-        try:
-            await answer(RENTER.address, challenge_call(contract, bench.clock.wall(), 2, number))
-        except RefusedError as refused:
-            codes.append(refused.code)
-    assert codes == ["often"] * 12
+
+
+async def test_each_asker_sees_what_an_epoch_pays_for_and_some_more_and_then_is_refused(bench: Bench) -> None:
+    contract = await bench.rented(SHARD)
+    number, said = itertools.count(10), list[tuple[str, str]]()
+
+    async def shown(asker: PrivateKey) -> int:
+        """Blocks that `asker` sees until it is refused."""
+        blocks = 0
+        while True:
+            call = challenge_call(contract, bench.clock.wall(), 2, next(number))
+            try:
+                blocks += len((await bench.host.answers.answer(asker.address, call)).proofs)
+            except RefusedError as refused:
+                said.append((refused.code, refused.hint))
+                return blocks
+
+    included = answered_blocks(contract.length)
+    assert included - 2 < await shown(RENTER) <= included
+    assert await shown(RENTER) == 0
+    assert included - 2 < await shown(AUDITOR) <= included, "the renter's audits are not the auditor's"
+    bench.at(contract, contract.epoch_at(bench.clock.wall()) + 1)
+    assert included - 2 < await shown(RENTER) <= included
+    assert set(said) == {("often", "ask in the next epoch, or challenge the host on chain")}
 
 
 async def test_a_challenge_before_the_shard_is_here_is_too_early(bench: Bench) -> None:

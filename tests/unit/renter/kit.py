@@ -27,8 +27,10 @@ from node.ports.renting import (
     StoredObject,
     TransferError,
 )
+from node.ports.storagebooks import Committed
 from node.services.renter.keeper import Renter
 from node.services.renter.policy import Policy
+from node.services.renter.spending import StorageLimits
 from node.storage.audit import Answer, Proof, Verdict
 from node.storage.errors import TermsError
 from node.storage.lifecycle import MarketStatus
@@ -117,6 +119,8 @@ class MemoryRenterStore:
         self.contracts: dict[bytes, Rental] = {}
         self.verdicts: list[AuditRecord] = []
         self.sent: dict[bytes, SentLabel] = {}
+        self.promised: dict[bytes, tuple[int, int]] = {}
+        """Contract → the day of its offer, its escrow; what comes back is not followed here."""
 
     async def save_object(self, stored: StoredObject) -> None:
         with self._points.passing():
@@ -139,6 +143,18 @@ class MemoryRenterStore:
             if old is not None and old.vouched > rental.vouched:
                 rental = replace(rental, vouched=old.vouched, voucher_signature=old.voucher_signature)
             self.contracts[rental.id] = rental
+
+    async def offer(self, rentals: Sequence[Rental], day: int) -> None:
+        with self._points.passing():
+            for rental in rentals:
+                self.contracts[rental.id] = rental
+                self.promised[rental.id] = (day, rental.terms.escrow)
+
+    async def committed(self, day: int) -> Committed:
+        return Committed(
+            sum(escrow for _, escrow in self.promised.values()),
+            sum(escrow for when, escrow in self.promised.values() if when == day),
+        )
 
     async def rentals(self, object_id: str | None = None) -> Sequence[Rental]:
         found = [rental for rental in self.contracts.values() if object_id in (None, rental.object)]
@@ -319,6 +335,7 @@ class FakeHost:
     alive: bool = True
     accepts: bool = True
     fetches: bool = True
+    spent: bool = False
     shards: dict[bytes, bytes] = field(default_factory=dict)
     contracts: dict[bytes, StorageContract] = field(default_factory=dict)
     vouchers: dict[bytes, int] = field(default_factory=dict)
@@ -379,6 +396,8 @@ class FakeHost:
         call = ChallengeCall.parse(body)
         terms = self.contracts[call.challenge.id]
         call.challenge.validate(MARKET, terms, call.signature, self.world.clock.seconds)
+        if self.spent:
+            raise PeerRefusedError("often", "the price of an epoch includes no more")
         if call.challenge.id not in self.world.market.entries:
             raise PeerRefusedError("unopened", "the market does not have it")
         if not self.path(terms.root).exists() and not self._take(terms):
@@ -500,6 +519,7 @@ class World:
     def __init__(self, base: Path, hosts: int, *, policy: Policy = POLICY, seed: int = 1) -> None:
         self.base = base
         self.policy = policy
+        self.limits = StorageLimits()
         self.points = Points()
         self.clock = WorldClock()
         self.store = MemoryRenterStore(self.points)
@@ -536,6 +556,7 @@ class World:
             wrapping=self.wrapping,
             clock=self.clock,
             policy=self.policy,
+            limits=self.limits,
             nonce=self.random.randbytes,
             uniform=self.random.randint,
         )

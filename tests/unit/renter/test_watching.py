@@ -168,10 +168,39 @@ async def test_contracts_are_renewed_with_the_same_hosts_before_their_end(tmp_pa
     world.check_books()
 
 
+async def test_a_host_that_has_shown_its_shard_and_shows_no_more_of_it_is_not_silent(tmp_path: Path) -> None:
+    world = World(tmp_path, 6)
+    name = await kept(world, tmp_path)
+    assert {each.finding.verdict for _, each in await world.renter.verify(name)} == {Verdict.PASSED}
+    before = await world.store.rentals()
+    for host in world.hosts:
+        host.spent = True
+    verified = await world.renter.verify(name)
+    assert {each.finding.verdict for _, each in verified} == {Verdict.SPENT}
+    assert all("has shown its shard in this epoch" in each.finding.reason for _, each in verified)
+    assert await world.store.rentals() == before
+    await pass_days(world, 3)
+    silent = [rental for rental in await world.store.rentals() if rental.id in {each.id for each in before}]
+    assert all(rental.missed for rental in silent), "a host that never shows anything hides behind no rule"
+    assert {rental.vouched for rental in silent} == {1}
+
+
+async def test_looking_at_an_object_often_does_not_cost_the_hosts_their_epoch(tmp_path: Path) -> None:
+    world = World(tmp_path, 6)
+    name = await kept(world, tmp_path)
+    for _ in range(3):
+        await world.renter.verify(name)
+        await world.renter.verify(name)
+        await pass_days(world, 1)
+    rentals = await world.store.rentals()
+    assert {rental.missed for rental in rentals} == {0}
+    assert all(rental.vouched >= 3 for rental in rentals)
+
+
 async def test_a_host_that_became_too_dear_is_followed_by_another(tmp_path: Path) -> None:
     world = World(tmp_path, 3)
     source = make_tree(tmp_path / "source", {"z": 300_000})
-    made = await world.renter.store(StoreRequest(path=source, k=1, n=2, days=4, max_price=10**15))
+    made = await world.renter.store(StoreRequest(path=source, k=1, n=2, days=4, max_price=2 * 10**15))
     await world.until(lambda: world.store.kept[made.id].stage is Stage.KEPT)
     dear = world.holder((await world.store.rentals())[0].terms.root)
     dear.price *= 2

@@ -22,6 +22,7 @@ REQUEST = Request(id=b"\x42" * 32, shards=3, length=GIB, seconds=30 * DAY, max_p
 
 def candidate(number: int, owner: int, network: int, price: int = 1000, score: int = 500) -> Candidate:
     terms = replace(table(storage_price=price, host=_address(number)), payee=_address(1_000_000 + owner))
+    terms = replace(terms, upload_price=0, download_price=0)
     return Candidate(terms, f"4:{network:06x}", score)
 
 
@@ -91,6 +92,20 @@ def test_half_the_score_must_be_less_than_half_the_price() -> None:
     assert choose(one, [good, cheaper], NOW).chosen == (cheaper,)
 
 
+def test_the_whole_term_is_compared_with_its_upload_and_audits() -> None:
+    plain, cheap = candidate(0, 0, 0, price=1000), candidate(1, 1, 1, price=10)
+    one = replace(REQUEST, shards=1, seconds=10 * DAY)
+    assert choose(one, [plain, cheap], NOW).chosen == (cheap,)
+    for dear in (  # per MiB: over 10 days, or 58 blocks a day
+        replace(cheap, table=replace(cheap.table, upload_price=10)),
+        replace(cheap, table=replace(cheap.table, download_price=1100)),
+    ):
+        assert choose(one, [plain, dear], NOW).chosen == (plain,)
+    patient = replace(one, seconds=200 * DAY)
+    dear = replace(cheap, table=replace(cheap.table, upload_price=10))
+    assert choose(patient, [plain, dear], NOW).chosen == (dear,), "an upload is paid once"
+
+
 def test_equal_hosts_share_the_objects() -> None:
     crowd = [candidate(number, number, number) for number in range(10)]
     firsts = {
@@ -104,6 +119,8 @@ def test_equal_hosts_share_the_objects() -> None:
     ("change", "reason"),
     [
         ({"storage_price": 10**18 + 1}, "too dear"),
+        ({"storage_price": 10**18, "upload_price": 1}, "all in: too dear"),
+        ({"storage_price": 10**18, "download_price": 1}, "all in: too dear"),
         ({"free": GIB - 1}, f"{GIB} are needed"),
         ({"min_epochs": 31}, "or more"),
         ({"max_epochs": 29}, "at most"),

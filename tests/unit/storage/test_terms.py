@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from node.storage.audit import MAX_SAMPLE, regular_sample
 from node.storage.errors import TermsError
 from node.storage.terms import (
     DAY,
@@ -17,28 +18,80 @@ from node.storage.terms import (
     MAX_VALIDITY,
     MIN_LEAD,
     Wish,
+    answered_blocks,
+    audit_fee,
+    audited_blocks,
     collateral_for,
+    daily_rate,
     epochs_for,
     offer,
     price_per_epoch,
+    storage_fee,
+    upload_fee,
     validate_offer,
+    within,
 )
 from tests.unit.storage.samples import AUDITOR, HOST, NOW, RENTER, STRANGER, table
-from wallet.amount import GIB
-from wallet.storage_terms import NOBODY
+from wallet.amount import GIB, MIB
+from wallet.storage_terms import BLOCK, NOBODY
 
 WISH = Wish(b"\x11" * 32, 100 * 2**20, RENTER.address, NOW + DAY, 30, 0, AUDITOR.address)
 
 
 @given(st.integers(1, 2**50), st.integers(0, 2**128), st.integers(1, 2**32 - 1))
-def test_an_epoch_costs_the_exact_price_rounded_up(length: int, price: int, seconds: int) -> None:
+def test_storage_costs_the_exact_price_rounded_up(length: int, price: int, seconds: int) -> None:
     exact = Fraction(length, GIB) * Fraction(seconds, DAY) * price
-    assert exact <= price_per_epoch(length, price, seconds) < exact + 1
+    assert exact <= storage_fee(length, price, seconds) < exact + 1
+
+
+@given(st.integers(1, 2**50), st.integers(0, 2**128), st.integers(1, 256))
+def test_all_epochs_pay_the_upload_and_less_than_a_unit_each_more(length: int, price: int, epochs: int) -> None:
+    exact = Fraction(length, MIB) * price
+    assert exact <= epochs * upload_fee(length, price, epochs) < exact + epochs
+
+
+@given(st.integers(1, 2**50), st.integers(0, 2**128), st.integers(1, 2))
+def test_audits_cost_what_their_blocks_and_paths_do_as_a_download_rounded_up_once(
+    length: int, price: int, askers: int
+) -> None:
+    blocks = -(-length // BLOCK)
+    path = 32 * (blocks - 1).bit_length()
+    exact = Fraction(askers * audited_blocks(length) * (BLOCK + path), MIB) * price
+    assert exact <= audit_fee(length, price, askers) < exact + 1
+
+
+@given(st.integers(1, 2**50))
+def test_a_host_shows_more_than_is_paid_for_and_never_more_than_twice_that(length: int) -> None:
+    assert audited_blocks(length) < answered_blocks(length) <= 2 * audited_blocks(length)
+    assert regular_sample(-(-length // BLOCK)) <= min(29, -(-length // BLOCK)) <= MAX_SAMPLE
+
+
+@given(
+    st.integers(1, 2**40), st.integers(0, 10**24), st.integers(0, 10**24), st.integers(0, 10**24), st.integers(2, 250)
+)
+def test_a_price_is_the_sum_of_its_three_parts_and_a_renewal_pays_no_upload(
+    length: int, storage: int, upload: int, download: int, epochs: int
+) -> None:
+    terms = replace(table(), storage_price=storage, upload_price=upload, download_price=download)
+    first = price_per_epoch(terms, length, epochs, askers=2)
+    again = price_per_epoch(terms, length, epochs, askers=2, uploaded=False)
+    assert again == storage_fee(length, storage, DAY) + audit_fee(length, download, 2)
+    assert first - again == upload_fee(length, upload, epochs)
+
+
+@given(st.integers(1, 2**40), st.integers(0, 10**24), st.integers(1, 2**32 - 1))
+def test_a_highest_price_admits_the_very_price_it_names_and_nothing_dearer(
+    length: int, price: int, seconds: int
+) -> None:
+    asked = storage_fee(length, price, seconds)
+    assert within(asked, length, seconds, price)
+    assert not within(asked + 1, length, seconds, price)
+    assert within(asked, length, seconds, daily_rate(asked, length, seconds))
 
 
 def test_a_gibibyte_for_a_day_costs_the_price_itself() -> None:
-    assert price_per_epoch(GIB, 10**15, DAY) == 10**15
-    assert price_per_epoch(1, 1, 1) == 1
+    assert storage_fee(GIB, 10**15, DAY) == 10**15
+    assert storage_fee(1, 1, 1) == 1
     assert collateral_for(1001, 150) == 1502
 
 
@@ -53,7 +106,10 @@ def test_what_a_renter_offers_by_the_table_its_host_accepts(length: int, price: 
     terms = table(storage_price=price, collateral_percent=percent)
     contract = offer(terms, replace(WISH, length=length, epochs=epochs))
     validate_offer(contract, terms, NOW)
-    assert contract.escrow == epochs * price_per_epoch(length, price, DAY)
+    assert contract.escrow == epochs * price_per_epoch(terms, length, epochs, askers=2)
+    cheaper = replace(contract, price_per_epoch=contract.price_per_epoch - 1)
+    with pytest.raises(TermsError, match="the table asks for"):
+        validate_offer(cheaper, terms, NOW)
 
 
 @pytest.mark.parametrize(
@@ -84,8 +140,10 @@ def test_an_offer_against_the_table_is_refused_with_its_reason(change: dict[str,
 def test_a_renewal_starts_where_its_contract_ends_and_needs_no_new_space() -> None:
     full = table(free=0)
     end = NOW + 40 * DAY
-    contract = offer(full, replace(WISH, start=end))
+    contract = offer(full, replace(WISH, start=end, uploaded=False))
     with pytest.raises(TermsError, match="are free"):
+        validate_offer(offer(full, replace(WISH, start=end)), full, NOW)
+    with pytest.raises(TermsError, match="the table asks for"):
         validate_offer(contract, full, NOW)
     validate_offer(contract, full, NOW, renews=end)
     with pytest.raises(TermsError, match="a renewal starts at"):
@@ -118,5 +176,6 @@ def test_a_bad_price_table_is_refused_with_its_reason(change: dict[str, Any], re
 def test_what_no_contract_can_hold_is_not_offered() -> None:
     with pytest.raises(TermsError, match="out of 0 to"):
         offer(table(storage_price=2**256 - 1), WISH)
-    with pytest.raises(TermsError, match="length"):
-        offer(table(), replace(WISH, length=0))
+    for nothing in (replace(WISH, length=0), replace(WISH, epochs=0)):
+        with pytest.raises(TermsError, match="nothing to keep"):
+            offer(table(), nothing)

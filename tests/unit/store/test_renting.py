@@ -6,11 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from node.ports.renting import AuditRecord, Rental, RenterStore, SentLabel, Stage, StoredObject
+from node.ports.store import Account, ChainCursor, Line
 from node.storage.audit import Verdict
 from node.storage.lifecycle import State
 from node.store import SqlStore
 from tests.unit.storage.samples import contract
 from tests.unit.store.kit import NOW, RAIL, partner
+from wallet.storage.books import MarketBooks
+from wallet.storage.chain import Happened
+from wallet.storage.events import Deposited, Ended, MarketEvent, Opened, Settled, Status
+from wallet.storage_terms import Market
 
 OBJECT = StoredObject(
     id="ab" * 8,
@@ -113,3 +118,57 @@ async def test_a_label_that_a_host_confirmed_is_kept_for_known_contracts_only(st
     assert await store.labels(OBJECT.id) == [replace(label, number=8)]
     await store.remove_object(OBJECT.id)
     assert await store.labels(OBJECT.id) == []
+
+
+# --- what counts against the limits ---------------------------------------------------------------------------------
+
+OWN = RENTAL.terms.renter
+MARKET = Market(1029, partner(8))
+BOOKS = MarketBooks(OWN, RAIL, bond=70)
+ESCROW, PRICE = RENTAL.terms.escrow, RENTAL.terms.price_per_epoch
+OFFER = replace(
+    RENTAL, id=RENTAL.terms.digest(MARKET), state=State.OFFERED, vouched=0, voucher_signature=b"", dropped=False
+)
+
+
+async def book(store: SqlStore, block: int, *events: MarketEvent) -> bool:
+    happened = [Happened(event, block, b"\x01" * 32, b"\x02" * 32) for event in events]
+    cursor = ChainCursor("market", block, b"\x01" * 32)
+    return await store.book_market(BOOKS, happened, first=block, cursor=cursor, now=NOW)
+
+
+async def test_an_offer_counts_from_the_moment_it_is_durable_until_it_can_be_opened_no_more(store: SqlStore) -> None:
+    await store.offer([OFFER], day=3)
+    assert await store.committed(3) == (ESCROW, ESCROW)
+    assert await store.committed(4) == (ESCROW, 0)
+    await store.save_rental(replace(OFFER, dropped=True))
+    assert await store.committed(3) == (ESCROW, ESCROW), "a host that declined still has our signature"
+    await store.save_rental(replace(OFFER, dropped=True, state=State.LAPSED))
+    assert await store.committed(3) == (0, 0)
+
+
+async def test_what_comes_back_counts_no_more_and_what_was_spent_counts_for_ever(store: SqlStore) -> None:
+    await store.save_object(OBJECT)
+    await store.offer([OFFER], day=3)
+    await book(store, 1, Opened(OFFER.id, OFFER.terms))
+    assert await store.committed(3) == (ESCROW, ESCROW)
+    await book(store, 2, Settled(OFFER.id, OFFER.terms.payee, 2, 2, 2 * PRICE))
+    await book(store, 3, Ended(OFFER.id, Status.CANCELLED, ESCROW - 2 * PRICE, 0))
+    await store.remove_object(OBJECT.id)
+    assert await store.rentals() == []
+    assert await store.committed(3) == (2 * PRICE, 2 * PRICE)
+
+
+async def test_a_contract_that_another_installation_opened_counts_too(store: SqlStore) -> None:
+    await book(store, 1, Opened(OFFER.id, OFFER.terms))
+    assert await store.committed(0) == (ESCROW, 0)
+    assert (await store.balances())[Line(RAIL, "", Account.LOCKED)] == ESCROW
+
+
+async def test_blocks_are_booked_in_order_and_once(store: SqlStore) -> None:
+    deposit = Deposited(OWN, OWN, 100)
+    assert await book(store, 1, deposit)
+    assert not await book(store, 1, deposit)
+    assert not await book(store, 3, deposit), "block 2 was never read"
+    assert await book(store, 2, deposit)
+    assert (await store.balances())[Line(RAIL, "", Account.MARKET)] == 200
