@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from node.ports.renting import Rental, Stage, StoredObject
+from node.ports.peerapi import PeerRefusedError
+from node.ports.renting import MarketError, Rental, Stage, StoredObject
+from node.services.renter import recovering
 from node.services.renter.recovering import Recovery
 from node.storage.lifecycle import State
 from node.storage.messages import LabelCall
 from node.storage.sealing import wrapping_key
 from tests.unit.packing.kit import snapshot
-from tests.unit.renter.kit import WRAPPING, Crash, FakeHost, MemoryRenterStore, World
+from tests.unit.renter.kit import RAIL, WRAPPING, Crash, FakeHost, MemoryRenterStore, World
 from tests.unit.renter.test_watching import kept, pass_days, pass_hours
 
 
@@ -30,13 +33,13 @@ async def lose_everything(world: World, wrapping: bytes = WRAPPING) -> None:
     world.renter = world.new_renter()
 
 
-async def recover(world: World) -> Recovery:
+async def recover(world: World, faults: Sequence[str] = ()) -> Recovery:
     recovery = world.renter.recover()
     async with asyncio.timeout(30):
         while not recovery.finished:
             await asyncio.sleep(0)
             world.points.check()
-    assert recovery.faults == []
+    assert recovery.faults == list(faults)
     return recovery
 
 
@@ -202,6 +205,40 @@ async def test_another_seed_opens_no_label(tmp_path: Path) -> None:
     recovery = await recover(world)
     assert recovery.objects == []
     assert all("does not open" in lost.why for lost in recovery.lost)
+
+
+async def test_a_host_that_is_busy_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovering, "BUSY_PAUSE", 0.0)
+    world = World(tmp_path, 6)
+    await kept(world, tmp_path)
+    await lose_everything(world)
+    busy, recall, asked = world.hosts[0], world.hosts[0]._recall, 0
+
+    def sometimes(body: Mapping[str, Any]) -> dict[str, Any]:
+        nonlocal asked
+        asked += 1
+        if asked < 4:
+            raise PeerRefusedError("busy", "too many requests")
+        return recall(body)
+
+    monkeypatch.setattr(busy, "_recall", sometimes)
+    (found,) = (await recover(world)).objects
+    assert (found.contracts, found.silent) == (6, 0)
+
+
+async def test_a_chain_that_does_not_answer_is_said_and_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path, 6)
+    await kept(world, tmp_path)
+    await lose_everything(world)
+
+    async def away(progress: object) -> Any:
+        raise MarketError("the chain takes too long")
+
+    monkeypatch.setattr(world.market, "running", away)
+    recovery = await recover(world, [f"rail '{RAIL}': the chain takes too long"])
+    assert (recovery.objects, recovery.lost, world.store.kept) == ([], [], {})
 
 
 # --- hosts that lie ---------------------------------------------------------------------------------------------------
