@@ -41,7 +41,7 @@ def recover(shell: Shell, yes: bool) -> None:
         missing = silent + len(found["lost"])
         raise CliError(
             found["faults"][0] if found["faults"] else f"the hosts of {missing} contracts have not told all",
-            "`bttnode recover` again when they are back: it adds what is missing",
+            "the node asks silent hosts of what it found by itself; `bttnode recover` again adds the rest",
             INCOMPLETE,
         )
 

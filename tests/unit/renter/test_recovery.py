@@ -106,6 +106,30 @@ async def test_recovering_again_changes_nothing_and_brings_what_was_silent(tmp_p
     assert [*map(lasting, again)] == [*map(lasting, rentals)]
 
 
+async def test_a_host_that_was_away_is_heard_when_it_is_back(tmp_path: Path) -> None:
+    world = World(tmp_path, 6)
+    name = await kept(world, tmp_path)
+    await pass_days(world, 2)
+    rentals, before = await world.store.rentals(), spent(world)
+    await lose_everything(world)
+    away = world.hosts[0]
+    away.alive = False
+    await recover(world)
+    await pass_hours(world, 3)
+    assert min(rental.vouched for rental in await world.store.rentals()) == 0
+    away.alive = True
+    await pass_hours(world, 1)
+    again = {rental.id: rental for rental in await world.store.rentals()}
+    for rental in rentals:
+        now = again[rental.id]
+        assert (now.host_signature, now.peers, now.shard) == (rental.host_signature, rental.peers, rental.shard)
+        assert now.vouched >= rental.vouched
+    await pass_days(world, 1)
+    assert {rental.missed for rental in await world.store.rentals()} == {0}
+    assert (await world.renter.overview(name)).labelled == 6
+    assert spent(world) == before
+
+
 async def test_a_lost_host_is_repaired_by_the_new_machine(tmp_path: Path) -> None:
     world = World(tmp_path, 9)
     name = await kept(world, tmp_path)
