@@ -47,7 +47,7 @@ def recover(shell: Shell, yes: bool) -> None:
 
 
 def _wait(shell: Shell, status: dict[str, Any]) -> dict[str, Any]:
-    columns = (TextColumn("{task.description}"), BarColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn())
     with Progress(*columns, console=shell.console, transient=True, disable=shell.as_json) as progress:
         task = progress.add_task(status["doing"], total=None)
         while not status["finished"]:
