@@ -14,11 +14,12 @@ import pytest
 from node.ports.peerapi import PeerRefusedError
 from node.ports.renting import MarketError, Rental, Stage, StoredObject
 from node.services.renter import recovering
+from node.services.renter.keeper import StoreRequest
 from node.services.renter.recovering import Recovery
 from node.storage.lifecycle import State
 from node.storage.messages import LabelCall
 from node.storage.sealing import wrapping_key
-from tests.unit.packing.kit import snapshot
+from tests.unit.packing.kit import make_tree, snapshot
 from tests.unit.renter.kit import RAIL, WRAPPING, Crash, FakeHost, MemoryRenterStore, World
 from tests.unit.renter.test_watching import kept, pass_days, pass_hours
 
@@ -195,17 +196,31 @@ async def test_an_object_that_was_being_forgotten_is_still_forgotten(tmp_path: P
     assert world.market.locked == 0
 
 
-async def test_an_offer_that_was_never_opened_is_neither_taken_in_nor_paid(tmp_path: Path) -> None:
+async def test_an_offer_that_was_never_opened_is_neither_taken_in_nor_funded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world = World(tmp_path, 6)
-    name = await kept(world, tmp_path)
-    await lose_everything(world)
-    open_market, world.market.opens = world.market.opens, []
-    assert len(open_market) == 6
-    (found,) = (await recover(world)).objects
-    assert (found.stored.id, found.contracts) == (name, 6)
+
+    async def away(*arguments: object) -> None:
+        raise MarketError("the chain takes too long")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.market, "open", away)
+        source = make_tree(tmp_path / "source", {"z": 5000})
+        await world.renter.store(StoreRequest(path=source, k=3, n=6, days=10))
+        await world.turn(times=4)
+        assert {rental.state for rental in await world.store.rentals()} == {State.SIGNED}
+        await lose_everything(world)
+    before, deposited = spent(world), world.market.free
+    assert deposited > 0
+    recovery = await recover(world)
     await world.turn(times=3)
-    assert world.market.opens == []
-    assert world.market.free == 0
+    assert (recovery.objects, recovery.lost, await world.store.rentals()) == ([], [], [])
+    assert spent(world) == before
+    # What lies in the market pays for the next object.
+    again = await world.renter.store(StoreRequest(path=source, k=3, n=6, days=10))
+    await world.until(lambda: world.store.kept[again.id].stage is Stage.KEPT)
+    assert (sum(world.market.deposits.values()), world.market.free) == (deposited, 0)
 
 
 async def test_no_host_at_all_is_said_with_the_reason_for_each_contract(tmp_path: Path) -> None:
