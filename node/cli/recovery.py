@@ -41,13 +41,13 @@ def recover(shell: Shell, yes: bool) -> None:
         missing = silent + len(found["lost"])
         raise CliError(
             found["faults"][0] if found["faults"] else f"the hosts of {missing} contracts have not told all",
-            "`bttnode recover` again when they are back: it adds what is missing",
+            "the node asks silent hosts of what it found by itself; `bttnode recover` again adds the rest",
             INCOMPLETE,
         )
 
 
 def _wait(shell: Shell, status: dict[str, Any]) -> dict[str, Any]:
-    columns = (TextColumn("{task.description}"), BarColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn())
     with Progress(*columns, console=shell.console, transient=True, disable=shell.as_json) as progress:
         task = progress.add_task(status["doing"], total=None)
         while not status["finished"]:

@@ -54,7 +54,7 @@ class Kept(Model):
 
 class Object(Model):
     """An object. `size`: plain bytes, None while it is packed; `good`: shards whose hosts showed them last time;
-    `labelled`: contracts whose hosts keep the sealed manifest, too."""
+    `labelled`: hosts that keep the sealed manifest, too."""
 
     id: str
     name: str

@@ -4,6 +4,7 @@
     propose     our signature                        the host answers with the same consent
     open        both signatures                      the market is asked first; the intent is the same one
     deliver     that it is open                      seeds the same file, asks again for blocks
+    recall      nothing                              takes over the same signature and voucher
     call off    that it is open                      the intent is the same one
     cancel      that the user dropped it             the host signs the same cancellation
 
@@ -35,7 +36,7 @@ from node.ports.renting import (
 from node.services.renter.auditing import Auditing
 from node.services.renter.decisions import Todo, delivered, todo
 from node.services.renter.errors import HostError
-from node.services.renter.hosts import Hosts
+from node.services.renter.hosts import Hosts, heard_from
 from node.services.renter.policy import Policy
 from node.storage.audit import Verdict
 from node.storage.lifecycle import ENDS, Event, MarketStatus, State, from_chain, step
@@ -46,6 +47,8 @@ log = logging.getLogger(__name__)
 
 TRIES = 3
 """How often a host is asked to sign before another one is."""
+RECALL_PAUSE = 600
+"""Seconds between two tries to hear from a host what was lost: nothing waits for it."""
 
 
 class Contracts:
@@ -80,6 +83,7 @@ class Contracts:
             Todo.DELIVER: self._deliver,
             Todo.CALL_OFF: self._call_off,
             Todo.CANCEL: self._cancel,
+            Todo.RECALL: self._recall,
             Todo.CLOSE: self._close,
         }
 
@@ -95,7 +99,8 @@ class Contracts:
             log.info("storage contract %s: %s: %s", rental.id.hex()[:12], wanted, error)
             after = rental
         if after is rental:
-            self._not_before[rental.id] = self._clock.now() + self._policy.retry
+            pause = max(RECALL_PAUSE, self._policy.retry) if wanted is Todo.RECALL else self._policy.retry
+            self._not_before[rental.id] = self._clock.now() + pause
         else:
             self._not_before.pop(rental.id, None)
         return after
@@ -158,6 +163,13 @@ class Contracts:
         if audit.verdict is Verdict.PASSED:
             return await self._move(rental, Event.DELIVER)
         return await self._keep(replace(rental, convicted=True, dropped=True))
+
+    async def _recall(self, rental: Rental, folder: Path) -> Rental:
+        said = await self._hosts.recall(rental.peer, rental.terms)
+        quote = None
+        with suppress(PeerApiError, HostError):  # one that rents out nothing more may tell all the same
+            quote = await self._hosts.quote(rental.peer, self._clock.wall())
+        return await self._keep(heard_from(rental, said, quote))
 
     async def _call_off(self, rental: Rental, folder: Path) -> Rental:
         try:

@@ -28,6 +28,8 @@ class Todo(StrEnum):
     CALL_OFF = "call off"
     CANCEL = "cancel"
     """Ask the host to end it now."""
+    RECALL = "recall"
+    """Its record was lost with a machine, and its host has not told yet what it knows."""
     WATCH = "watch"
     CLOSE = "close"
     """Its time is over, whatever the host did."""
@@ -54,7 +56,7 @@ def todo(rental: Rental, now: int, policy: Policy) -> Todo:
         # A renewal's host has the shard; before its start the contract it follows is still running.
         called_off = late and now < terms.start and not rental.renews
         return Todo.CALL_OFF if called_off else Todo.DELIVER
-    return Todo.WATCH
+    return Todo.WATCH if rental.host_signature else Todo.RECALL
 
 
 def given_up(rental: Rental, policy: Policy) -> bool:

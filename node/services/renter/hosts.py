@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from node.ports.peerapi import Peer, PeerApi, PeerApiError
@@ -132,3 +133,16 @@ class Hosts:
 def candidate(found: FoundHost, quote: Quote) -> Candidate:
     """As the placement core wants it."""
     return Candidate(quote.table, found.network, found.score)
+
+
+def heard_from(rental: Rental, said: Recalled | None, quote: Quote | None) -> Rental:
+    """A record that was lost, with what its host tells of it; nothing that is known is taken back."""
+    if quote is not None and not rental.peers:
+        rental = replace(rental, peers=quote.peers, download_price=quote.table.download_price)
+    if said is None:
+        return rental
+    rental = replace(rental, host_signature=rental.host_signature or said.signature)
+    if said.through_epoch > rental.vouched:
+        signature = said.voucher or b""
+        rental = replace(rental, vouched=said.through_epoch, voucher_signature=signature, told=said.through_epoch)
+    return rental

@@ -81,7 +81,7 @@ class StoreRequest:
 class Overview:
     """An object as it stands. `good`: shards whose host showed them and has not been silent since; `until`: Unix second
     when the first of the covering contracts ends, 0 for none; `locked`: token units in running contracts; `paid`: of
-    vouchers; `labelled`: contracts with whose hosts the sealed manifest is, too."""
+    vouchers; `labelled`: hosts that keep the sealed manifest, too."""
 
     stored: StoredObject
     manifest: Manifest | None
@@ -295,8 +295,10 @@ class Renter:
         try:
             await self._recovering.run(recovery)
         except StoreError as error:
-            log.error("recovery: %s", error)
             recovery.faults.append(str(error))
+        except BaseException as error:
+            recovery.faults.append(f"it was stopped ({type(error).__name__})")
+            raise
         self._more.set()
 
     async def verify(self, name: str) -> Sequence[tuple[Rental, Examined]]:
@@ -432,5 +434,5 @@ class Renter:
                 if delivered(rental)
             ),
             paid=sum(rental.vouched * rental.terms.price_per_epoch for rental in rentals),
-            labelled=len(labelled & {rental.id for rental in rentals if rental.state in LOCKED}),
+            labelled=len({rental.terms.host for rental in rentals if rental.state in LOCKED and rental.id in labelled}),
         )

@@ -37,7 +37,7 @@ from node.ports.renting import (
     StoredObject,
 )
 from node.services.renter.errors import HostError
-from node.services.renter.hosts import Hosts
+from node.services.renter.hosts import Hosts, heard_from
 from node.services.renter.together import together
 from node.storage.errors import LabelError
 from node.storage.label import Newest, Piece, newest, open_piece
@@ -262,7 +262,10 @@ class Recovering:
         for shard, each in placed:
             terms, contract_id = each.terms, each.terms.digest(market)
             before = ids.get((terms.root, terms.host, terms.start), b"")
-            rental = _refreshed(known.get(contract_id) or self._rental(stored, shard, each, before), each)
+            rental = known.get(contract_id) or self._rental(stored, shard, each, before)
+            if each.host is not None and not rental.url:
+                rental = replace(rental, url=each.host.peer.url, network=each.host.network)
+            rental = heard_from(rental, each.said, each.quote)
             if rental != known.get(contract_id):
                 await self._store.save_rental(rental)
             if new and each.piece is not None and each.said is not None:
@@ -304,21 +307,6 @@ class Recovering:
             missed_epoch=terms.epoch_at(now) + 1 if silent else 0,
             leaves=terms.epoch_start(chain.epochs) if chain.exiting else 0,
         )
-
-
-def _refreshed(rental: Rental, heard: _Heard) -> Rental:
-    """With what the host says now; nothing that is known is taken back."""
-    if heard.host is not None and not rental.url:
-        rental = replace(rental, url=heard.host.peer.url, network=heard.host.network)
-    if heard.quote is not None and not rental.peers:
-        rental = replace(rental, peers=heard.quote.peers, download_price=heard.quote.table.download_price)
-    said = heard.said
-    if said is not None:
-        rental = replace(rental, host_signature=rental.host_signature or said.signature)
-        if said.through_epoch > rental.vouched:
-            signature = said.voucher or b""
-            rental = replace(rental, vouched=said.through_epoch, voucher_signature=signature, told=said.through_epoch)
-    return rental
 
 
 def _object(rail: str, found: Newest) -> StoredObject:

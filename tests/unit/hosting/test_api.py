@@ -16,7 +16,8 @@ from node.peerapi.client import HttpPeerApi
 from node.ports.peerapi import Peer, PeerRefusedError
 from node.services.host.hosting import Hosting
 from node.storage.audit import Answer, Verdict, judge
-from node.storage.messages import AnswerBody, Consent, Quote, VoucherCall
+from node.storage.label import MAX_LABEL
+from node.storage.messages import AnswerBody, Consent, LabelCall, Quote, RecallCall, Recalled, VoucherCall
 from node.storage.terms import Wish, offer
 from tests.unit.hosting.kit import Bench, challenge_call, proposal
 from tests.unit.storage.samples import HOST, MARKET, RENTER, Kept
@@ -85,6 +86,15 @@ async def test_a_no_names_its_reason(host: Peer, renter: HttpPeerApi, path: str,
     with pytest.raises(PeerRefusedError) as error:
         await renter.ask(host, f"/storage/v1/{path}", body)  # type: ignore[arg-type] # bodies as strangers send them
     assert error.value.code == code
+
+
+async def test_the_longest_label_goes_there_and_back(bench: Bench, host: Peer, renter: HttpPeerApi) -> None:
+    contract = await bench.rented(SHARD)
+    call = LabelCall(contract.digest(MARKET), 2**53 - 1, bytes(range(256)) * (MAX_LABEL // 256))
+    assert await renter.ask(host, "/storage/v1/label", call.body()) == {}
+    said = Recalled.parse(await renter.ask(host, "/storage/v1/recall", RecallCall(call.id).body()))
+    assert (said.number, said.data) == (call.number, call.data)
+    verify(MARKET, contract, said.signature, HOST.address)
 
 
 async def test_faults_of_this_machine_are_not_told_to_strangers(bench: Bench, host: Peer, renter: HttpPeerApi) -> None:

@@ -36,7 +36,8 @@ def rental(state: State = State.ACTIVE, *, shard: int = 0, start: int = NOW, **c
         network="n",
         peers=(),
         download_price=1,
-        renter_signature=b"",
+        renter_signature=b"r",
+        host_signature=b"h",
     )
     return replace(made, **changes)
 
@@ -59,6 +60,8 @@ BEFORE, LATE, RUNNING, OVER = NOW - 1000, NOW - 50, NOW + 5, NOW + 31 * DAY
         (State.UPLOADING, RUNNING, {}, Todo.DELIVER),
         (State.ACTIVE, BEFORE, {}, Todo.WATCH),
         (State.ACTIVE, RUNNING, {}, Todo.WATCH),
+        (State.ACTIVE, RUNNING, {"host_signature": b""}, Todo.RECALL),
+        (State.ACTIVE, OVER, {"host_signature": b""}, Todo.CLOSE),
         (State.ACTIVE, BEFORE, {"dropped": True}, Todo.CALL_OFF),
         (State.ACTIVE, RUNNING, {"dropped": True}, Todo.CANCEL),
         (State.ACTIVE, OVER, {}, Todo.CLOSE),

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from node.ports.renting import Rental, Stage, StoredObject
+from node.ports.peerapi import PeerRefusedError
+from node.ports.renting import MarketError, Rental, Stage, StoredObject
+from node.services.renter import recovering
+from node.services.renter.keeper import StoreRequest
 from node.services.renter.recovering import Recovery
 from node.storage.lifecycle import State
 from node.storage.messages import LabelCall
 from node.storage.sealing import wrapping_key
-from tests.unit.packing.kit import snapshot
-from tests.unit.renter.kit import WRAPPING, Crash, FakeHost, MemoryRenterStore, World
+from tests.unit.packing.kit import make_tree, snapshot
+from tests.unit.renter.kit import RAIL, WRAPPING, Crash, FakeHost, MemoryRenterStore, World
 from tests.unit.renter.test_watching import kept, pass_days, pass_hours
 
 
@@ -30,13 +34,13 @@ async def lose_everything(world: World, wrapping: bytes = WRAPPING) -> None:
     world.renter = world.new_renter()
 
 
-async def recover(world: World) -> Recovery:
+async def recover(world: World, faults: Sequence[str] = ()) -> Recovery:
     recovery = world.renter.recover()
     async with asyncio.timeout(30):
         while not recovery.finished:
             await asyncio.sleep(0)
             world.points.check()
-    assert recovery.faults == []
+    assert recovery.faults == list(faults)
     return recovery
 
 
@@ -101,6 +105,30 @@ async def test_recovering_again_changes_nothing_and_brings_what_was_silent(tmp_p
     assert (found.stored.id, found.new, found.silent) == (name, False, 0)
     again = [replace(rental, missed=0, missed_epoch=0) for rental in await world.store.rentals()]
     assert [*map(lasting, again)] == [*map(lasting, rentals)]
+
+
+async def test_a_host_that_was_away_is_heard_when_it_is_back(tmp_path: Path) -> None:
+    world = World(tmp_path, 6)
+    name = await kept(world, tmp_path)
+    await pass_days(world, 2)
+    rentals, before = await world.store.rentals(), spent(world)
+    await lose_everything(world)
+    away = world.hosts[0]
+    away.alive = False
+    await recover(world)
+    await pass_hours(world, 3)
+    assert min(rental.vouched for rental in await world.store.rentals()) == 0
+    away.alive = True
+    await pass_hours(world, 1)
+    again = {rental.id: rental for rental in await world.store.rentals()}
+    for rental in rentals:
+        now = again[rental.id]
+        assert (now.host_signature, now.peers, now.shard) == (rental.host_signature, rental.peers, rental.shard)
+        assert now.vouched >= rental.vouched
+    await pass_days(world, 1)
+    assert {rental.missed for rental in await world.store.rentals()} == {0}
+    assert (await world.renter.overview(name)).labelled == 6
+    assert spent(world) == before
 
 
 async def test_a_lost_host_is_repaired_by_the_new_machine(tmp_path: Path) -> None:
@@ -168,17 +196,31 @@ async def test_an_object_that_was_being_forgotten_is_still_forgotten(tmp_path: P
     assert world.market.locked == 0
 
 
-async def test_an_offer_that_was_never_opened_is_neither_taken_in_nor_paid(tmp_path: Path) -> None:
+async def test_an_offer_that_was_never_opened_is_neither_taken_in_nor_funded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world = World(tmp_path, 6)
-    name = await kept(world, tmp_path)
-    await lose_everything(world)
-    open_market, world.market.opens = world.market.opens, []
-    assert len(open_market) == 6
-    (found,) = (await recover(world)).objects
-    assert (found.stored.id, found.contracts) == (name, 6)
+
+    async def away(*arguments: object) -> None:
+        raise MarketError("the chain takes too long")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.market, "open", away)
+        source = make_tree(tmp_path / "source", {"z": 5000})
+        await world.renter.store(StoreRequest(path=source, k=3, n=6, days=10))
+        await world.turn(times=4)
+        assert {rental.state for rental in await world.store.rentals()} == {State.SIGNED}
+        await lose_everything(world)
+    before, deposited = spent(world), world.market.free
+    assert deposited > 0
+    recovery = await recover(world)
     await world.turn(times=3)
-    assert world.market.opens == []
-    assert world.market.free == 0
+    assert (recovery.objects, recovery.lost, await world.store.rentals()) == ([], [], [])
+    assert spent(world) == before
+    # What lies in the market pays for the next object.
+    again = await world.renter.store(StoreRequest(path=source, k=3, n=6, days=10))
+    await world.until(lambda: world.store.kept[again.id].stage is Stage.KEPT)
+    assert (sum(world.market.deposits.values()), world.market.free) == (deposited, 0)
 
 
 async def test_no_host_at_all_is_said_with_the_reason_for_each_contract(tmp_path: Path) -> None:
@@ -202,6 +244,40 @@ async def test_another_seed_opens_no_label(tmp_path: Path) -> None:
     recovery = await recover(world)
     assert recovery.objects == []
     assert all("does not open" in lost.why for lost in recovery.lost)
+
+
+async def test_a_host_that_is_busy_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovering, "BUSY_PAUSE", 0.0)
+    world = World(tmp_path, 6)
+    await kept(world, tmp_path)
+    await lose_everything(world)
+    busy, recall, asked = world.hosts[0], world.hosts[0]._recall, 0
+
+    def sometimes(body: Mapping[str, Any]) -> dict[str, Any]:
+        nonlocal asked
+        asked += 1
+        if asked < 4:
+            raise PeerRefusedError("busy", "too many requests")
+        return recall(body)
+
+    monkeypatch.setattr(busy, "_recall", sometimes)
+    (found,) = (await recover(world)).objects
+    assert (found.contracts, found.silent) == (6, 0)
+
+
+async def test_a_chain_that_does_not_answer_is_said_and_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path, 6)
+    await kept(world, tmp_path)
+    await lose_everything(world)
+
+    async def away(progress: object) -> Any:
+        raise MarketError("the chain takes too long")
+
+    monkeypatch.setattr(world.market, "running", away)
+    recovery = await recover(world, [f"rail '{RAIL}': the chain takes too long"])
+    assert (recovery.objects, recovery.lost, world.store.kept) == ([], [], {})
 
 
 # --- hosts that lie ---------------------------------------------------------------------------------------------------

@@ -14,13 +14,17 @@ from node.storage.audit import MAX_SAMPLE, Challenge, Proof
 from node.storage.errors import MessageError
 from node.storage.merkle import BLOCK
 from node.storage.messages import (
+    MAX_NUMBER,
     AnswerBody,
     Appointment,
     CancelCall,
     ChallengeCall,
     Consent,
+    LabelCall,
     Proposal,
     Quote,
+    RecallCall,
+    Recalled,
     TermsCall,
     VoucherCall,
 )
@@ -32,7 +36,10 @@ PROOFS = st.builds(Proof, st.binary(min_size=1, max_size=40), st.lists(WORDS, ma
 INDICES = st.sets(st.integers(0, 2**36), min_size=1, max_size=MAX_SAMPLE).map(lambda found: tuple(sorted(found)))
 EPOCHS = st.integers(0, 2**32 - 1)
 PEERS = st.lists(st.sampled_from(["192.0.2.1:6881", "[2001:db8::1]:1"]), max_size=8).map(tuple)
-Message = TermsCall | Appointment | Quote | Proposal | Consent | ChallengeCall | AnswerBody | VoucherCall | CancelCall
+Message = (
+    TermsCall | Appointment | Quote | Proposal | Consent | ChallengeCall | AnswerBody | VoucherCall | CancelCall
+    | LabelCall | RecallCall | Recalled
+)  # fmt: skip
 MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(TermsCall, st.just(MARKET)),
     st.builds(
@@ -59,6 +66,11 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(AnswerBody, st.lists(PROOFS, max_size=4).map(tuple), SIGNATURES),
     st.builds(VoucherCall, st.builds(Voucher, WORDS, EPOCHS), SIGNATURES),
     st.builds(CancelCall, st.builds(Cancel, WORDS, EPOCHS), SIGNATURES),
+    st.builds(LabelCall, WORDS, st.integers(1, MAX_NUMBER), st.binary(max_size=100)),
+    st.builds(RecallCall, WORDS),
+    st.builds(
+        Recalled, SIGNATURES, EPOCHS, st.none() | SIGNATURES, st.integers(0, MAX_NUMBER), st.binary(max_size=100)
+    ),
 )
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=70),
