@@ -1,4 +1,4 @@
-"""Commands that show or move the user's money: balances, transfers, wrapping, history, limits."""
+"""Commands that show or move the user's money: balances, transfers, wrapping, history, journal, limits."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import secrets
 import sys
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import click
 from rich.table import Table
@@ -159,6 +160,32 @@ def history(shell: Shell, rail: str | None, limit: int) -> None:
     shell.show(rows, show)
 
 
+@click.command("journal")
+@RAIL
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many lines.")
+@click.pass_obj
+@catches
+def journal(shell: Shell, rail: str | None, limit: int) -> None:
+    """The books: what moved between your accounts, newest first, and what each account holds."""
+    wanted = urlencode({"limit": limit} | ({"rail": rail} if rail else {}))
+    found = shell.client.get(f"/v1/wallet/journal?{wanted}")
+
+    def show() -> None:
+        for line in found["entries"]:
+            day = f"{datetime.datetime.fromtimestamp(line['at'], datetime.UTC):%Y-%m-%d}"
+            times = f" ({line['count']} times)" if line["count"] > 1 else ""
+            shell.console.print(f"{day}  {amount(line, 'amount')} from {line['credit']} to {line['debit']}")
+            shell.console.print(f"            {line['memo']}{times}, {line['rail']}", style="dim")
+        balances = Table("rail", "account", "balance", box=None)
+        for line in found["accounts"]:
+            units, token = int(line["balance"]), Token(line["symbol"], line["decimals"])
+            sign = "-" if units < 0 else ""
+            balances.add_row(line["rail"], line["account"], sign + format_amount(abs(units), token))
+        shell.console.print(balances)
+
+    shell.show(found, show)
+
+
 @click.command("cancel")
 @click.argument("transaction")
 @RAIL
@@ -251,7 +278,7 @@ def reputation(shell: Shell, rail: str | None) -> None:
 @click.pass_obj
 @catches
 def limits(shell: Shell) -> None:
-    """What may be spent, by cheque ([speed]) and by transfer ([wallet]), and how much of it is used up."""
+    """What may be spent by cheque ([speed]), storage ([storage]) and transfer ([wallet]), and how much is used up."""
     rows = shell.client.get("/v1/wallet/limits")
 
     def show() -> None:
@@ -267,4 +294,4 @@ def limits(shell: Shell) -> None:
     shell.show(rows, show)
 
 
-COMMANDS = (balance, send, wrap, unwrap, history, cancel, limits)
+COMMANDS = (balance, send, wrap, unwrap, history, journal, cancel, limits)

@@ -34,6 +34,7 @@ from node.daemon import Daemon
 from node.http import bill_models, models
 from node.http.btfs import BtfsApi
 from node.http.hosting import HostingApi, no_routes
+from node.http.journal import JournalApi
 from node.http.money import MoneyApi
 from node.http.presence import PresenceApi
 from node.http.renting import RentingApi
@@ -75,6 +76,7 @@ class Api:
                 web.get("/v1/market", self.market),
                 web.post("/v1/shutdown", self.shutdown),
                 *MoneyApi(self._daemon).routes(),
+                *JournalApi(self._daemon.store, self._daemon.wallet).routes(),
                 *BtfsApi(self._daemon).routes(),
                 *ReputationApi(self._daemon).routes(),
                 *self._hosting(),

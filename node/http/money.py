@@ -28,7 +28,7 @@ from aiohttp import web
 
 from node.daemon import Daemon
 from node.http import models
-from node.http.requests import answer, read_body
+from node.http.requests import answer, number, read_body
 from node.ports.store import Direction, utc_day
 from node.services.earnings import Figures
 from node.services.history import priced_bytes
@@ -90,7 +90,7 @@ class MoneyApi:
         )
 
     async def history(self, request: web.Request) -> web.Response:
-        limit = _number(request, "limit", DEFAULT_HISTORY)
+        limit = number(request, "limit", DEFAULT_HISTORY)
         lines = await self._daemon.wallet.history(request.query.get("rail"), limit=limit)
         return web.json_response([models.HistoryLine(**asdict(line)).model_dump() for line in lines])
 
@@ -103,6 +103,12 @@ class MoneyApi:
             models.LimitLine(setting="speed.per_day", limit=caps.per_day, used=spent.today),
             models.LimitLine(setting="speed.total", limit=caps.total, used=spent.total),
         ]
+        if daemon.renting is not None:
+            bound, used = await daemon.renting.renter.spending()
+            rows += [
+                models.LimitLine(setting="storage.spend_per_day", limit=bound.per_day, used=used.today),
+                models.LimitLine(setting="storage.spend_total", limit=bound.total, used=used.total),
+            ]
         tokens = {a.token.symbol: a.token for p in daemon.wallet.purses.values() for a in p.holdings.assets}
         bounds = daemon.wallet.limits
         for symbol, token in tokens.items():
@@ -136,8 +142,8 @@ class MoneyApi:
     async def payouts(self, request: web.Request) -> web.Response:
         rail = request.query.get("rail")
         chain = None if rail is None else self._daemon.wallet.purse(rail).chain.rail.id
-        before = _number(request, "before", 0) or None
-        limit = _number(request, "limit", DEFAULT_HISTORY)
+        before = number(request, "before", 0) or None
+        limit = number(request, "limit", DEFAULT_HISTORY)
         page = await self._daemon.earnings.history(rail=chain, before=before, limit=limit)
         names = {purse.chain.rail.id: purse for purse in self._daemon.wallet.purses.values()}
         lines = []
@@ -340,13 +346,6 @@ class MoneyApi:
                 )
             )
         return rows
-
-
-def _number(request: web.Request, name: str, default: int) -> int:
-    text = request.query.get(name, str(default))
-    if not text.isascii() or not text.isdecimal() or len(text) > 18:
-        raise WalletError(f"{name}: expected a whole number")
-    return int(text)
 
 
 def _figures(figures: Figures) -> dict[str, int]:

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 from aiohttp import web
 from pydantic import BaseModel
 
+from wallet.errors import WalletError
+
 B = TypeVar("B", bound=BaseModel)
 
 
@@ -18,6 +20,14 @@ def answer(model: BaseModel) -> web.Response:
 async def read_body(request: web.Request, model: type[B]) -> B:
     """The body as a model; none at all is an empty object. Raises `ValidationError`, `HTTPBadRequest`."""
     return model.model_validate(await _json(request))
+
+
+def number(request: web.Request, name: str, default: int) -> int:
+    """A parameter of the query. Raises `WalletError`."""
+    text = request.query.get(name, str(default))
+    if not text.isascii() or not text.isdecimal() or len(text) > 18:
+        raise WalletError(f"{name}: expected a whole number")
+    return int(text)
 
 
 async def _json(request: web.Request) -> dict[str, Any]:

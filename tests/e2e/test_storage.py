@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,11 @@ from tests.e2e.storage_stage import renter, storage_hosts, store, wait_active, w
 
 SIZE = 700_001
 DAY = 86_400
+
+
+def locked(books: Any) -> int:
+    """What contracts hold of a node's money, by its journal."""
+    return sum(int(line["balance"]) for line in books["accounts"] if line["account"] == "asset:storage_locked")
 
 
 @pytest.mark.parametrize("rail", ["bttc", "tron"])
@@ -22,7 +28,13 @@ def test_what_three_hosts_keep_comes_back_from_two_of_them(tmp_path: Path, worke
         stored = store(owner, tmp_path / "letters", k=2, n=3, days=2)
         wait_kept(owner, stored, 3)
         assert not list((owner.home / "renting" / "staging" / stored).iterdir())
-        wait_active(made, owner, stored)
+        active = wait_active(made, owner, stored)
+        escrow = sum(int(contract["escrow"]) for contract in active["contracts"])
+        owner.wait("/v1/wallet/journal", lambda books: locked(books) == escrow, "the escrow is in the books")
+        hosts[0].wait("/v1/wallet/journal", lambda books: locked(books) > 0, "the collateral is in the books")
+        limits = {line["setting"]: line["used"] for line in owner.get("/v1/wallet/limits")}
+        assert int(limits["storage.spend_total"]) == escrow
+        assert "storage escrow locked" in owner.cli("wallet", "journal").stdout
         warp_until(
             made,
             owner,

@@ -25,6 +25,7 @@ from node.ports.renting import (
     Stage,
     StoredObject,
 )
+from node.ports.storagebooks import Committed
 from node.ports.store import StoreError
 from node.services.renter.auditing import Auditing, Examined
 from node.services.renter.contracts import Contracts
@@ -127,7 +128,7 @@ class Renter:
         self._watch: dict[str, Watch] = {}
         self._disputes: dict[str, Disputes] = {}
         self._markets = markets
-        spending = Spending(store, clock, limits)
+        self._spending = spending = Spending(store, clock, limits)
         hosts: dict[str, Hosts] = {}
         for rail, market in markets.items():
             hosts[rail] = Hosts(api, market.market)
@@ -309,6 +310,10 @@ class Renter:
             rentals = [rental for rental in await self._store.rentals(stored.id) if delivered(rental)]
             watch = self._watch[stored.rail]
             return list(zip(rentals, await together(map(watch.audit, rentals)), strict=True))
+
+    async def spending(self) -> tuple[StorageLimits, Committed]:
+        """The user's limits, and what counts against them."""
+        return self._spending.limits, await self._spending.committed()
 
     async def renew(self, name: str, *, days: int | None = None, on: bool = True) -> StoredObject:
         """Keep an object for ever, or (`on` False) until its term is over; `days`: a new term, from now."""

@@ -51,14 +51,21 @@ class Spending:
     def __init__(self, store: RenterStore, clock: Clock, limits: StorageLimits) -> None:
         self._store = store
         self._clock = clock
-        self._limits = limits
+        self.limits = limits
         self._deciding = asyncio.Lock()
 
     async def offer(self, rentals: Sequence[Rental]) -> None:
         """Make signed offers durable, all or none. Raises `LimitError`, `StoreError`."""
         if not rentals:
             return
-        day = utc_day(self._clock.wall())
         async with self._deciding:
-            self._limits.check(await self._store.committed(day), sum(rental.terms.escrow for rental in rentals))
-            await self._store.offer(rentals, day)
+            self.limits.check(await self.committed(), sum(rental.terms.escrow for rental in rentals))
+            await self._store.offer(rentals, self._today)
+
+    async def committed(self) -> Committed:
+        """What counts against the limits now."""
+        return await self._store.committed(self._today)
+
+    @property
+    def _today(self) -> int:
+        return utc_day(self._clock.wall())
