@@ -69,6 +69,7 @@ class _DailyPrice(click.ParamType[int]):
 @click.option("--once", is_flag=True, help="Do not renew: it is gone when the days are over.")
 @click.option("--auditor", help="Address of a node that may audit and vouch while this one is away.")
 @click.option("--rail", help="Where contracts are made, if there are several.")
+@click.option("--dry-run", is_flag=True, help="Only show what it would cost.")
 @click.pass_obj
 @catches
 def store(
@@ -81,8 +82,9 @@ def store(
     once: bool,
     auditor: str | None,
     rail: str | None,
+    dry_run: bool,
 ) -> None:
-    """Store PATH, a file or folder, on other people's machines."""
+    """Store PATH, a file or folder, on other people's machines: show what it may cost, then begin."""
     body: dict[str, Any] = {
         "path": str(path.absolute()),
         "k": copies[0],
@@ -94,12 +96,30 @@ def store(
         "auditor": auditor,
         "rail": rail,
     }
-    made = shell.client.post("/v1/storage", body)
+    estimate = shell.client.post("/v1/storage/estimate", body)
+    if dry_run:
+        shell.show(estimate, lambda: _show_estimate(shell, estimate))
+        return
+    if not shell.as_json:
+        _show_estimate(shell, estimate)
+    made = shell.client.post("/v1/storage", body) | {"estimate": estimate}
 
     def show() -> None:
         shell.console.print(f"storing {made['name']} as {made['id']}: `bttnode stored` shows how far it is")
 
     shell.show(made, show)
+
+
+def _show_estimate(shell: Shell, found: dict[str, Any]) -> None:
+    say = shell.console.print
+    size = f"{found['shards']} shards of {format_size(found['shard_length'])}"
+    say(f"estimate  {format_size(found['size'])} as {size}: {format_amount(int(found['escrow']))} for the term")
+    for host in found["hosts"]:
+        term = f"{host['epochs']} epochs at {format_amount(int(host['price_per_epoch']))}"
+        rate = f"{format_amount(int(host['rate']))} per GiB and day, all in"
+        say(f"          {format_amount(int(host['escrow']))}: {term}, {rate}  {host['url']}")
+    for note in found["notes"]:
+        say(f"          {note}", style="yellow")
 
 
 @click.command()

@@ -4,6 +4,7 @@
 |--------------------------------|-------------------------------------------------------------------|
 | GET  /v1/storage               | all objects with their contracts                                  |
 | POST /v1/storage               | store a path; packing and placing follow by themselves            |
+| POST /v1/storage/estimate      | what that would cost now; the same body                           |
 | GET  /v1/storage/{id}          | one object                                                        |
 | GET  /v1/storage/{id}/manifest | the file from which it can be restored anywhere                   |
 | POST /v1/storage/{id}/verify   | audit all its hosts now                                           |
@@ -20,6 +21,7 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
+from dataclasses import asdict
 from pathlib import Path
 
 from aiohttp import web
@@ -53,6 +55,7 @@ class RentingApi:
         return [
             web.get("/v1/storage", self.objects),
             web.post("/v1/storage", self.store),
+            web.post("/v1/storage/estimate", self.estimate),
             web.get("/v1/storage/{id}", self.object),
             web.get("/v1/storage/{id}/manifest", self.manifest),
             web.post("/v1/storage/{id}/verify", self.verify),
@@ -70,21 +73,22 @@ class RentingApi:
         return answer(models.Objects(objects=[_object(each) for each in await self._renter.stored()]))
 
     async def store(self, request: web.Request) -> web.Response:
-        body = await read_body(request, models.StoreBody)
-        stored = await self._renter.store(
-            StoreRequest(
-                path=Path(body.path),
-                k=body.k,
-                n=body.n,
-                days=body.days,
-                max_price=body.max_price,
-                public=body.public,
-                renew=body.renew,
-                auditor=NOBODY if body.auditor is None else Address.parse(body.auditor),
-                rail=body.rail or "",
+        stored = await self._renter.store(_wanted(await read_body(request, models.StoreBody)))
+        return answer(_object(await self._renter.overview(stored.id)))
+
+    async def estimate(self, request: web.Request) -> web.Response:
+        found = await self._renter.estimate(_wanted(await read_body(request, models.StoreBody)))
+        return answer(
+            models.Estimate(
+                rail=found.rail,
+                size=found.size,
+                shards=found.shards,
+                shard_length=found.shard_length,
+                escrow=found.escrow,
+                hosts=[models.HostPrice(**asdict(each) | {"host": each.host.evm}) for each in found.hosts],
+                notes=list(found.notes),
             )
         )
-        return answer(_object(await self._renter.overview(stored.id)))
 
     async def object(self, request: web.Request) -> web.Response:
         return answer(_object(await self._renter.overview(request.match_info["id"])))
@@ -161,6 +165,20 @@ class RentingApi:
         if recovery is None:
             raise RequestError("nothing was recovered since this node has started")
         return answer(_recovery(recovery))
+
+
+def _wanted(body: models.StoreBody) -> StoreRequest:
+    return StoreRequest(
+        path=Path(body.path),
+        k=body.k,
+        n=body.n,
+        days=body.days,
+        max_price=body.max_price,
+        public=body.public,
+        renew=body.renew,
+        auditor=NOBODY if body.auditor is None else Address.parse(body.auditor),
+        rail=body.rail or "",
+    )
 
 
 def _object(overview: Overview) -> models.Object:

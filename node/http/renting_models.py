@@ -26,6 +26,32 @@ class StoreBody(Model):
     rail: Text | None = None
 
 
+class HostPrice(Model):
+    """One contract as it would be offered now. `rate`: units per GiB and day, all in; `epoch_length`: seconds."""
+
+    url: str
+    host: str
+    epochs: int
+    epoch_length: int
+    price_per_epoch: Units
+    escrow: Units
+    collateral: Units
+    rate: Units
+
+
+class Estimate(Model):
+    """`size`: plain bytes; `shards` of `shard_length` bytes are wanted; `escrow`: of all hosts together; `notes`: what
+    would hold it up."""
+
+    rail: str
+    size: int
+    shards: int
+    shard_length: int
+    escrow: Units
+    hosts: list[HostPrice]
+    notes: list[str]
+
+
 class RenewBody(Model):
     days: Days | None = None
     on: Annotated[bool, Field(strict=True)] = True

@@ -25,6 +25,8 @@ def test_what_three_hosts_keep_comes_back_from_two_of_them(tmp_path: Path, worke
     with stage(tmp_path, rail=rail) as made:
         hosts = storage_hosts(made, 3, worker_id)
         owner = renter(made, worker_id)
+        said = owner.cli("store", str(tmp_path / "letters"), "--copies", "2/3", "--days", "2", "--dry-run")
+        assert (said.returncode, said.stdout.count("per GiB and day, all in")) == (0, 3), said.stderr
         stored = store(owner, tmp_path / "letters", k=2, n=3, days=2)
         wait_kept(owner, stored, 3)
         assert not list((owner.home / "renting" / "staging" / stored).iterdir())

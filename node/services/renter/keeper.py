@@ -32,6 +32,7 @@ from node.services.renter.contracts import Contracts
 from node.services.renter.decisions import delivered, latest
 from node.services.renter.disputes import Disputes
 from node.services.renter.errors import RequestError, UnknownObjectError
+from node.services.renter.estimating import Estimate
 from node.services.renter.hosts import Hosts
 from node.services.renter.labelling import Labelling
 from node.services.renter.placing import Placing
@@ -125,6 +126,7 @@ class Renter:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._more = asyncio.Event()
         self._tending: dict[str, Tending] = {}
+        self._placing: dict[str, Placing] = {}
         self._watch: dict[str, Watch] = {}
         self._disputes: dict[str, Disputes] = {}
         self._markets = markets
@@ -142,6 +144,7 @@ class Renter:
                 spending=spending, nonce=nonce,
             )  # fmt: skip
             labelling = Labelling(hosts[rail], store, clock, policy, wrapping=wrapping, nonce=nonce)
+            self._placing[rail] = placing
             self._tending[rail] = Tending(
                 store=store, staging=self._staging, carrier=carrier, contracts=contracts, placing=placing,
                 repairing=Repairing(carrier, policy), labelling=labelling, clock=clock, policy=policy,
@@ -221,6 +224,17 @@ class Renter:
 
     async def store(self, request: StoreRequest) -> StoredObject:
         """Take a path in; packing and placing follow by themselves. Raises `RequestError`."""
+        stored = self._accept(request)
+        await self._store.save_object(stored)
+        self._more.set()
+        return stored
+
+    async def estimate(self, request: StoreRequest) -> Estimate:
+        """What `store` would cost now; nothing is begun. Raises `RequestError`, `PackingError`s."""
+        stored = self._accept(request)
+        return await self._placing[stored.rail].estimate(stored)
+
+    def _accept(self, request: StoreRequest) -> StoredObject:
         rail = request.rail or next(iter(self._markets), "")
         if rail not in self._markets or (not request.rail and len(self._markets) > 1):
             known = ", ".join(sorted(self._markets)) or "none"
@@ -231,7 +245,7 @@ class Renter:
             raise RequestError(f"{request.days} days: wanted 1 to {MAX_TERM // DAY}")
         if not request.path.exists():
             raise RequestError(f"{request.path} does not exist")
-        stored = StoredObject(
+        return StoredObject(
             id=self._nonce(8).hex(),
             rail=rail,
             stage=Stage.PACKING,
@@ -246,9 +260,6 @@ class Renter:
             auditor=request.auditor,
             renew=request.renew,
         )
-        await self._store.save_object(stored)
-        self._more.set()
-        return stored
 
     async def stored(self) -> Sequence[Overview]:
         """All objects, the oldest first."""

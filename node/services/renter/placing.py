@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -17,6 +17,7 @@ from node.ports.clock import Clock
 from node.ports.renting import Discovery, FoundHost, MarketPort, Rental, RenterStore, StoredObject
 from node.services.renter.decisions import given_up
 from node.services.renter.errors import HostError
+from node.services.renter.estimating import Estimate, HostEstimate, sizes
 from node.services.renter.hosts import Hosts, candidate
 from node.services.renter.policy import Policy
 from node.services.renter.spending import Spending
@@ -34,6 +35,7 @@ from wallet.storage_terms import StorageContract, sign
 log = logging.getLogger(__name__)
 
 MAX_REASONS = 3
+_Chosen = tuple[int, FoundHost, Quote, StorageContract]
 UNOPENED = frozenset((State.OFFERED, State.SIGNED))
 
 
@@ -77,14 +79,47 @@ class Placing:
     ) -> Placed:
         """Offer contracts for these shards to hosts other than `avoid` and those that have one of this object."""
         rentals = [rental for rental in await self._store.rentals(stored.id) if not given_up(rental, self._policy)]
+        roots = {number: manifest.shards[number].root for number in sorted(shards)}
+        chosen, note = await self._choose(stored, manifest.id, roots, manifest.shard_length, rentals, avoid)
+        offers = [self._rental(stored, *each) for each in chosen]
+        try:
+            await self._spending.offer(offers)
+        except LimitError as error:
+            return Placed((), str(error))
+        return Placed(tuple(offers), note)
+
+    async def estimate(self, stored: StoredObject) -> Estimate:
+        """What `place` would offer now, for an object that nobody knows of yet. Raises `PackingError`s."""
+        size, length = await sizes(stored)
+        shards = stored.n if length else 0
+        # The choice among equal hosts hangs on the object's id, which its keys make: any one does as well.
+        roots = {number: bytes(32) for number in range(shards)}
+        chosen, note = await self._choose(stored, self._nonce(32), roots, length, (), ()) if shards else ((), "")
+        hosts = [HostEstimate.of(host.peer.url, terms) for _, host, _, terms in chosen]
+        fault = await self._spending.fault(sum(host.escrow for host in hosts))
+        return Estimate(stored.rail, size, shards, length, hosts, [each for each in (note, fault) if each])
+
+    async def _choose(
+        self,
+        stored: StoredObject,
+        object_id: bytes,
+        roots: Mapping[int, bytes],
+        length: int,
+        rentals: Sequence[Rental],
+        avoid: Collection[Address],
+    ) -> tuple[Sequence[_Chosen], str]:
+        """(shard, host, quote, terms) of the cheapest permitted hosts, and why there are not more, in one line.
+
+        `roots`: of the shards to place, by their numbers; `rentals`: contracts that the object has.
+        """
         taken = {rental.terms.host for rental in rentals} | set(avoid)
         found = [host for host in await self._discovery.hosts(stored.rail) if host.peer.address not in taken]
         quoted = await self._hosts.quotes(found, now := self._clock.wall())
         by_host = {quote.table.host: (host, quote) for host, quote in quoted}
         request = Request(
-            id=manifest.id,
-            shards=len(shards),
-            length=manifest.shard_length,
+            id=object_id,
+            shards=len(roots),
+            length=length,
             seconds=_term(stored, now),
             max_price=stored.max_price,
             askers=askers_of(self._key.address, stored.auditor),
@@ -92,21 +127,15 @@ class Placing:
             networks=frozenset(rental.network for rental in rentals),
         )
         placement = choose(request, [candidate(*each) for each in by_host.values()], now)
-        offers = []
-        for shard, chosen in zip(sorted(shards), placement.chosen, strict=False):
-            host, quote = by_host[chosen.host]
+        made: list[_Chosen] = []
+        for (shard, root), best in zip(roots.items(), placement.chosen, strict=False):
+            host, quote = by_host[best.host]
             try:
-                terms = self._terms(stored, manifest, shard, quote, now)
+                made.append((shard, host, quote, self._terms(stored, root, length, quote, now)))
             except HostError as error:  # an absurd price or epoch: no market would open it
                 log.info("host %s: %s", host.peer.url, error)
-                continue
-            offers.append(self._rental(stored, shard, host, quote, terms))
-        try:
-            await self._spending.offer(offers)
-        except LimitError as error:
-            return Placed((), str(error))
         note = "" if not placement.missing else _missing(placement.missing, len(found), placement.refused)
-        return Placed(tuple(offers), note)
+        return made, note
 
     async def renew(self, stored: StoredObject, manifest: Manifest, rental: Rental) -> Rental:
         """Offer the same host a contract that follows `rental`.
@@ -117,7 +146,8 @@ class Placing:
         epochs = epochs_for(stored.seconds, quote.table.epoch_length)
         if not quote.table.min_epochs <= epochs <= quote.table.max_epochs:
             raise HostError(f"{rental.url} does not rent for so long any more")
-        terms = self._terms(stored, manifest, rental.shard, quote, now, follows=rental)
+        root = manifest.shards[rental.shard].root
+        terms = self._terms(stored, root, manifest.shard_length, quote, now, follows=rental)
         if not within(terms.price_per_epoch, terms.length, terms.epoch_length, stored.max_price):
             rate = daily_rate(terms.price_per_epoch, terms.length, terms.epoch_length)
             raise HostError(f"{rental.url} now asks {rate} per GiB and day, all in: too dear")
@@ -142,16 +172,15 @@ class Placing:
     def _terms(
         self,
         stored: StoredObject,
-        manifest: Manifest,
-        shard: int,
+        root: bytes,
+        length: int,
         quote: Quote,
         now: int,
         *,
         follows: Rental | None = None,
     ) -> StorageContract:
-        length = manifest.shard_length
         wish = Wish(
-            root=manifest.shards[shard].root,
+            root=root,
             length=length,
             renter=self._key.address,
             start=follows.terms.end if follows else now + self._policy.start_after(length),

@@ -62,6 +62,14 @@ class Spending:
             self.limits.check(await self.committed(), sum(rental.terms.escrow for rental in rentals))
             await self._store.offer(rentals, self._today)
 
+    async def fault(self, wanted: int) -> str:
+        """Which limit would refuse `wanted` more units now, and what to do; "" for none."""
+        try:
+            self.limits.check(await self.committed(), wanted)
+        except LimitError as error:
+            return str(error)
+        return ""
+
     async def committed(self) -> Committed:
         """What counts against the limits now."""
         return await self._store.committed(self._today)

@@ -87,6 +87,15 @@ async def test_the_manifest_file_restores_too_and_a_broken_one_is_refused(node: 
     assert "exists" in (await node.restored({"manifest": manifest, "out": str(tmp_path / "back")}))["fault"]
 
 
+async def test_an_estimate_is_given_for_the_same_body_and_stores_nothing(node: Node, tmp_path: Path) -> None:
+    source = make_tree(tmp_path / "source", {"a": 70_000})
+    body = {"path": str(source), "k": 3, "n": 6, "days": 10}
+    found = await node.ask("POST", "/v1/storage/estimate", body)
+    assert (found["size"], found["shards"], found["notes"]) == (70_000, 6, [])
+    assert int(found["escrow"]) == sum(int(each["escrow"]) for each in found["hosts"]) > 0
+    assert (await node.ask("GET", "/v1/storage"))["objects"] == []
+
+
 async def test_verify_gives_evidence_that_holds(node: Node, tmp_path: Path) -> None:
     name = await node.store(tmp_path)
     verdicts = (await node.ask("POST", f"/v1/storage/{name}/verify"))["verdicts"]
