@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from node.ports.store import ChainCursor, Entry, utc_day
+from node.ports.store import ChainCursor, Entry
 from node.store import operations
 from node.store.unit import Unit
 from wallet.storage.books import MarketBooks, Position
@@ -29,7 +29,7 @@ def book_market(
         event = happened.event
         contract = None if isinstance(event, Deposited | Withdrawn) else event.id
         held = None if contract is None else unit.positions.get(contract)
-        after, moves = books.follow(held, event, utc_day(now))
+        after, moves = books.follow(held, event)
         if after is not None:
             unit.positions.put(after)
         ref = happened.transaction.hex() if contract is None else contract.hex()

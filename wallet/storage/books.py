@@ -41,10 +41,12 @@ from wallet.storage.events import (
 )
 from wallet.storage_terms import StorageContract
 
+DAY = 86_400
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
-    """Our money in one contract, in token units. `day`: UTC day on which we promised, or first heard of it.
+    """Our money in one contract, in token units. `day`: UTC day on which we promised.
 
     `promised`: what an offer that we signed may still lock; `escrow`, `collateral`, `bond`: locked now; `spent`: what
     of our escrow and bonds went to others.
@@ -91,7 +93,7 @@ class MarketBooks:
     rail: str
     bond: int
 
-    def follow(self, position: Position | None, event: MarketEvent, day: int) -> Followed:
+    def follow(self, position: Position | None, event: MarketEvent) -> Followed:
         """The position after an event of its contract, and what the event moved. `position` None: there is none yet.
 
         Events have to come in the market's order, each once.
@@ -99,7 +101,7 @@ class MarketBooks:
         if isinstance(event, Deposited | Withdrawn):
             return None, _real(self._transferred(event))
         if isinstance(event, Opened):
-            after, moves = self._opened(position, event, day)
+            after, moves = self._opened(position, event)
         elif position is None:
             return None, ()
         else:
@@ -117,13 +119,14 @@ class MarketBooks:
             return (Move(inside, outside, event.amount, "deposited in the storage market"),)
         return (Move(outside, inside, event.amount, "withdrawn from the storage market"),)
 
-    def _opened(self, position: Position | None, event: Opened, day: int) -> Followed:
+    def _opened(self, position: Position | None, event: Opened) -> Followed:
         terms = event.terms
         if self.own not in (terms.renter, terms.host, terms.payee, terms.auditor):
             return None, ()
         escrow = terms.escrow if terms.renter == self.own else 0
         collateral = terms.collateral if terms.host == self.own else 0
-        position = position or Position(id=event.id, rail=self.rail, day=day, terms=terms)
+        # One that we hear of by its opening was promised by another installation, shortly before its start.
+        position = position or Position(id=event.id, rail=self.rail, day=terms.start // DAY, terms=terms)
         return replace(position, promised=0, escrow=escrow, collateral=collateral), (
             Move(Account.LOCKED, Account.MARKET, escrow, "storage escrow locked"),
             Move(Account.LOCKED, Account.MARKET, collateral, "storage collateral locked"),

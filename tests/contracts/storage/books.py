@@ -37,7 +37,7 @@ class Keeper:
         for event in events:
             contract = None if isinstance(event, Deposited | Withdrawn) else event.id
             held = None if contract is None else self.positions.get(contract)
-            after, moves = self.books.follow(held, event, day=0)
+            after, moves = self.books.follow(held, event)
             if contract is not None and after is not None:
                 self.positions[contract] = after
             self.journal.post(*(Entry(move.debit, move.credit, move.amount, BTT, RAIL) for move in moves))

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from node.ports.renting import AuditRecord, Rental, RenterStore, SentLabel, Stage, StoredObject
-from node.ports.store import Account, ChainCursor, Line
+from node.ports.store import Account, ChainCursor, Line, utc_day
 from node.storage.audit import Verdict
 from node.storage.lifecycle import State
 from node.store import SqlStore
@@ -161,7 +161,8 @@ async def test_what_comes_back_counts_no_more_and_what_was_spent_counts_for_ever
 
 async def test_a_contract_that_another_installation_opened_counts_too(store: SqlStore) -> None:
     await book(store, 1, Opened(OFFER.id, OFFER.terms))
-    assert await store.committed(0) == (ESCROW, 0)
+    assert await store.committed(utc_day(OFFER.terms.start)) == (ESCROW, ESCROW)
+    assert await store.committed(utc_day(OFFER.terms.start) + 1) == (ESCROW, 0), "history read anew is not of today"
     assert (await store.balances())[Line(RAIL, "", Account.LOCKED)] == ESCROW
 
 
