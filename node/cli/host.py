@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import click
 
-from node.cli.client import CliError
+from node.cli.client import INCOMPLETE, CliError
 from node.cli.context import AMOUNT, SIZE, Shell, catches
 from node.cli.money import RAIL, amount, show_transaction
 from wallet.amount import format_size
@@ -216,6 +216,8 @@ def check(shell: Shell, volume: str) -> None:
         shell.console.print(f"{len(found['healed'])} damaged shards are right again")
 
     shell.show(found, show)
+    if found["volume"]["state"] in ("missing", "sick"):
+        raise CliError(f"the volume is still {found['volume']['state']}", found["volume"]["reason"], INCOMPLETE)
 
 
 @volume.command("remove")
