@@ -40,7 +40,7 @@ class RestoreBody(Model):
 
 
 class Kept(Model):
-    """One contract. `missed`: epochs in a row without an answer; `until`: Unix seconds."""
+    """One contract. `missed`: epochs in a row without an answer; `until`, `leaves` (0: not before): Unix seconds."""
 
     shard: int
     host: str
@@ -48,6 +48,7 @@ class Kept(Model):
     state: str
     until: int
     missed: int
+    leaves: int
     paid: Units
     escrow: Units
 
