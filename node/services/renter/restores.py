@@ -60,6 +60,10 @@ class Restores:
             raise RequestError(f"there is no restore {number}")
         return self._known[number]
 
+    async def join(self) -> None:
+        """Until those that are under way have ended."""
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
     async def close(self) -> None:
         """Stop them; what was fetched stays for the next try."""
         tasks = list(self._tasks.values())
