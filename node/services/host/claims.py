@@ -102,13 +102,15 @@ class Claims:
                     await self._contracts.book_bond(bond)
 
     async def _do(self, contract_id: bytes, chain: OnChain, todo: Sequence[Duty]) -> None:
+        sent = False
         for duty in todo:
             try:
                 if duty.action is Action.ANSWER:
-                    note = await self._perform(contract_id, chain, duty)
+                    done, note = await self._perform(contract_id, chain, duty)
                 else:
                     async with self._room:
-                        note = await self._perform(contract_id, chain, duty)
+                        done, note = await self._perform(contract_id, chain, duty)
+                sent = sent or done
             except (WalletError, TimeoutError, VolumeError, DamagedError, StoreError) as error:
                 note = str(error)
                 level = logging.ERROR if duty.action is Action.ANSWER else logging.WARNING
@@ -119,24 +121,26 @@ class Claims:
                 self.notes[contract_id] = f"{duty.action}: {note}"
             else:
                 self.notes.pop(contract_id, None)
+        # Last: what is due next is not begun while this is under way.
+        if sent:
+            self.on_done(contract_id)
 
-    async def _perform(self, contract_id: bytes, chain: OnChain, duty: Duty) -> str:
-        """Returns why nothing was done, or ""."""
+    async def _perform(self, contract_id: bytes, chain: OnChain, duty: Duty) -> tuple[bool, str]:
+        """Returns whether a transaction has become final, and if not, why the owner should know."""
         record = self._contracts.get(contract_id)
         if record is None or not record.live:
-            return ""
+            return False, ""
         made = await self._call(record, chain, duty)
         if made is None:
-            return "" if duty.action is Action.PROVE else "nothing to be done"
+            return False, "" if duty.action is Action.PROVE else "nothing to be done"
         number, call = made
         key = await self._key(contract_id, duty.action, number)
         if key is None:
-            return ""
+            return False, ""
         if duty.optional and await self._intents.intent(key) is None and (why := await self._too_dear(duty, call)):
-            return why
+            return False, why
         await self._transactions.perform(key, call)
-        self.on_done(contract_id)
-        return ""
+        return True, ""
 
     async def _call(self, record: HostedContract, chain: OnChain, duty: Duty) -> tuple[str, Call] | None:
         """What the intent is called, and what it does."""

@@ -105,6 +105,8 @@ class Host:
         self.selfcheck = SelfCheck(contracts, self.shards, random)
         self._rounds = Rounds(f"hosting on {contracts.rail}", self.step, wait or at_most(ROUND_EVERY))
         self._next_look: dict[bytes, float] = {}
+        self._soon: set[bytes] = set()
+        """Contracts that the next round is to look at."""
         self._next_check = clock.now() + EVERY
         self._damaged: dict[bytes, str] = {}
         """Roots found damaged, whose contracts do not say so yet."""
@@ -236,7 +238,9 @@ class Host:
         await self._mark_damaged()
         await self.volumes_changed()
         now = self._clock.now()
-        due = [record for record in self.contracts.live() if self._next_look.get(record.id, 0.0) <= now]
+        soon, self._soon = self._soon, set()
+        live = self.contracts.live()
+        due = [record for record in live if record.id in soon or self._next_look.get(record.id, 0.0) <= now]
         try:
             for start in range(0, len(due), LOOKS_AT_ONCE):
                 await self._look(due[start : start + LOOKS_AT_ONCE])
@@ -266,7 +270,8 @@ class Host:
         self.intake.begin(record)
         self._heed(record, chain.answer_by)
         self.claims.begin(record, chain, duties(record, chain, self._clock.wall()))
-        waiting = record.state is State.SIGNED or not record.whole
+        # What was paid just now is booked at a later look, when it is final.
+        waiting = record.state is State.SIGNED or not record.whole or chain.paid & ~record.paid
         pause = 0.0 if waiting else min(LOOK_EVERY, record.contract.epoch_length / 16)
         self._next_look[record.id] = self._clock.now() + pause
 
@@ -306,7 +311,8 @@ class Host:
         self._rounds.wake()
 
     def _look_soon(self, contract_id: bytes) -> None:
-        self._next_look.pop(contract_id, None)
+        # Not by `_next_look`: a round that is under way may have asked about it already, and is about to set that.
+        self._soon.add(contract_id)
         self._rounds.wake()
 
     def _why_closed(self) -> str:
