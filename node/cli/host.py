@@ -37,7 +37,8 @@ def status(shell: Shell) -> None:
             say(f"  {row['contracts']} contracts, {format_size(row['stored'])} stored, {format_size(row['free'])} free")
             say(f"  earned {_money(row, 'earned')}, of which {_money(row, 'claimed')} have come in")
             if row["why"]:
-                say(f"  {len(row['why'])} reasons why it is not more: `bttnode host why`")
+                reasons = "1 reason" if len(row["why"]) == 1 else f"{len(row['why'])} reasons"
+                say(f"  {reasons} why it is not more: `bttnode host why`")
 
     shell.show(rows, show)
 

@@ -52,7 +52,7 @@ LOOKS_AT_ONCE = 64
 """Contracts that the market is asked for in one question."""
 REFUSALS, REFUSED_FOR = 5, 3600
 """The latest reasons for a no that are kept for the owner, and for how many seconds."""
-WELL = frozenset({VolumeState.ONLINE, VolumeState.DRAINING})
+_WELL = frozenset({VolumeState.ONLINE, VolumeState.DRAINING})
 _NEEDS_OWNER = "a disk of this node needs its owner"
 
 
@@ -208,7 +208,7 @@ class Host:
         that is back holds is looked at anew. Raises `VolumeError`."""
         volumes = await self._volumes.volumes()
         self._closed = _closed(volumes, self.contracts)
-        unwell = {volume.id for volume in volumes if volume.state not in WELL}
+        unwell = {volume.id for volume in volumes if volume.state not in _WELL}
         if self._unwell - unwell:
             self._disks_are_back()
         self._unwell = unwell
@@ -246,6 +246,7 @@ class Host:
                 await self._look(due[start : start + LOOKS_AT_ONCE])
             self._chain_answers("")
         except ChainError as error:
+            self._soon |= soon
             self._chain_answers(str(error))
         if now >= self._next_check:
             self._next_check = now + EVERY

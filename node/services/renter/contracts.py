@@ -47,6 +47,8 @@ from wallet.storage_terms import Cancel, sign
 
 log = logging.getLogger(__name__)
 
+LEARN_AT_ONCE = 8
+"""Contracts of an object that have ended whose end the market is asked about in one round."""
 TRIES = 3
 """How often a host is asked to sign before another one is."""
 RECALL_PAUSE = 600
@@ -234,15 +236,19 @@ class Contracts:
         return await self._follow(rental, await self._market.status(rental.terms))
 
     async def learn_paid(self, rentals: Iterable[Rental]) -> None:
-        """Ask what the market paid for contracts that have ended, where this process has not heard it yet."""
-        for rental in rentals:
-            opened = rental.state in (State.COMPLETED, State.CANCELLED, State.FAILED) and rental.host_signature
-            if opened and rental.id not in self.paid and self._clock.now() >= self._not_before.get(rental.id, 0.0):
-                try:
-                    self.paid[rental.id] = (await self._market.status(rental.terms)).paid
-                except MarketError as error:
-                    self._not_before[rental.id] = self._clock.now() + self._policy.retry
-                    log.info("storage contract %s: %s", rental.id.hex()[:12], error)
+        """Ask what the market paid for contracts that have ended, where this process has not heard it yet; for some of
+        them, as there may be many."""
+        opened = (State.COMPLETED, State.CANCELLED, State.FAILED)
+        unheard = [rental for rental in rentals if rental.state in opened and rental.id not in self.paid]
+        for rental in unheard[:LEARN_AT_ONCE]:
+            if self._clock.now() < self._not_before.get(rental.id, 0.0):
+                continue
+            try:
+                self.paid[rental.id] = (await self._market.status(rental.terms)).paid
+            except MarketError as error:
+                self._not_before[rental.id] = self._clock.now() + self._policy.retry
+                log.info("storage contract %s: %s", rental.id.hex()[:12], error)
+                return
 
     def paid_for(self, rental: Rental) -> int:
         """Token units that its host has or can have: what we vouched for, and what it proved to the market instead;

@@ -196,10 +196,13 @@ class Renter:
     async def tick(self) -> None:
         """One round over all objects; a fault of one does not hold up the others."""
         objects = await self._store.objects()
-        jobs = [*(self._round(stored.id) for stored in objects), self._audit_for_others()]
-        names = [*(stored.id for stored in objects), "audits for others"]
-        if objects:
-            await asyncio.gather(*(chain.look() for chain in self._chains.values()))
+        chains = self._chains if objects else {}
+        jobs = [
+            *(self._round(stored.id) for stored in objects),
+            self._audit_for_others(),
+            *(chain.look() for chain in chains.values()),
+        ]
+        names = [*(stored.id for stored in objects), "audits for others", *chains]
         results = await asyncio.gather(*jobs, return_exceptions=True)
         for name, result in zip(names, results, strict=True):
             if isinstance(result, Exception):

@@ -60,10 +60,6 @@ class Restores:
             raise RequestError(f"there is no restore {number}")
         return self._known[number]
 
-    async def join(self) -> None:
-        """Until those that are under way have ended."""
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-
     async def close(self) -> None:
         """Stop them; what was fetched stays for the next try."""
         tasks = list(self._tasks.values())
@@ -79,9 +75,6 @@ class Restores:
             await work(progress)
         except (PackingError, RenterError, StorageError, StoreError) as error:
             restore.fault, restore.hint = str(error), str(getattr(error, "hint", ""))
-        except OSError as error:
-            restore.fault = f"cannot keep what is fetched in {error.filename} ({error.strerror})"
-            restore.hint = "see to that disk, then run the same command again"
         except BaseException as error:
             restore.fault = f"it was stopped ({type(error).__name__})"
             raise

@@ -11,14 +11,15 @@ from node.ports.renting import Stage
 from node.services.renter.errors import RestoreError
 from node.services.renter.keeper import StoreRequest
 from node.services.renter.policy import Policy
-from node.services.renter.restores import Restores
 from node.storage.lifecycle import ENDS, State
 from node.storage.terms import DAY
 from tests.unit.packing.kit import make_tree, snapshot
 from tests.unit.renter.kit import World
 
 HOUR = 3600
-PRICE = 10**15
+LIMIT = 10**16
+"""Units per GiB and day that the user pays, all in."""
+DEAR = 10**20
 
 
 async def begun(world: World, tmp_path: Path, **options: object) -> str:
@@ -123,10 +124,10 @@ async def test_a_price_that_rose_between_quote_and_offer_is_asked_for_anew_and_p
     tmp_path: Path,
 ) -> None:
     world = World(tmp_path, 2, policy=Policy(lead=600, margin=120, retry=5, avoid=DAY))
-    name = await begun(world, tmp_path, max_price=2 * PRICE)
+    name = await begun(world, tmp_path, max_price=LIMIT)
     await world.until(lambda: bool(world.store.contracts), seconds=1)
     for host in world.hosts:
-        host.price = 2 * PRICE
+        host.price *= 2
     await world.until(lambda: world.store.kept[name].stage is Stage.KEPT, most=20)
     assert [host.proposals for host in world.hosts] == [2, 2]
     assert world.market.locked == sum(entry.terms.escrow for entry in world.market.entries.values())
@@ -135,13 +136,12 @@ async def test_a_price_that_rose_between_quote_and_offer_is_asked_for_anew_and_p
 
 async def test_hosts_above_the_users_price_are_named_with_both_prices(tmp_path: Path) -> None:
     world = World(tmp_path, 2)
-    world.hosts[1].price = 2 * PRICE
-    name = await begun(world, tmp_path, max_price=PRICE)
+    world.hosts[1].price = DEAR
+    name = await begun(world, tmp_path, max_price=LIMIT)
     await world.turn(times=5)
-    assert await note(world, name) == (
-        f"1 more host is needed; 1 other is known: {world.hosts[1].key.address.evm}: "
-        "asks 0.002 BTT per GiB and day: too dear, the most you pay is 0.001 BTT"
-    )
+    said = await note(world, name)
+    assert said.startswith(f"1 more host is needed; 1 other is known: {world.hosts[1].key.address.evm}: asks 100.")
+    assert said.endswith(" BTT per GiB and day, all in: too dear, the most you pay is 0.01 BTT")
 
 
 async def test_a_host_that_declines_and_one_that_is_away_are_told_apart(tmp_path: Path) -> None:
@@ -158,29 +158,13 @@ async def test_a_host_that_declines_and_one_that_is_away_are_told_apart(tmp_path
 
 async def test_a_host_too_dear_for_a_renewal_is_named_and_its_contract_says_that_it_ends(tmp_path: Path) -> None:
     world = World(tmp_path, 2)
-    name = await kept(world, tmp_path, max_price=PRICE, renew=True)
-    world.hosts[0].price = 2 * PRICE
+    name = await kept(world, tmp_path, max_price=LIMIT, renew=True)
+    world.hosts[0].price = DEAR
     notes = set()
     for _ in range(4 * 24):
         await world.turn(HOUR)
         notes.add(await note(world, name))
-    assert any("asks 0.002 BTT per GiB and day" in said and "most you pay is 0.001 BTT" in said for said in notes)
+    assert any("too dear, the most you pay is 0.01 BTT: its shard goes to another host" in said for said in notes)
     ended = [rental for rental in await world.store.rentals() if rental.terms.host == world.hosts[0].key.address]
     assert [rental.leaves for rental in ended] == [rental.terms.end for rental in ended]
     assert (await world.renter.overview(name)).good >= 1
-
-
-# --- this machine's disk --------------------------------------------------------------------------------------------
-
-
-async def test_a_restore_that_cannot_keep_what_it_fetches_says_where(tmp_path: Path) -> None:
-    world = World(tmp_path, 2)
-    name = await kept(world, tmp_path)
-    (tmp_path / "renter" / "restoring").write_text("in the way")
-    restores = Restores()
-    restore = restores.start(
-        tmp_path / "back", lambda progress: world.renter.restore(name, tmp_path / "back", progress)
-    )
-    await restores.join()
-    assert restore.fault.startswith(f"cannot keep what is fetched in {tmp_path / 'renter' / 'restoring'}")
-    assert restore.hint
