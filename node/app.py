@@ -231,8 +231,7 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey, *, secret: by
     for settlement in settlements.values():
         settlement.on_booked.append(reputations.judge)
     if daemon.hosting is not None:
-        for host in daemon.hosting.hosts.values():
-            host.on_fault = lambda text: daemon.fault(VolumeFaultError(text))
+        daemon.hosting.report_faults(lambda text: daemon.fault(VolumeFaultError(text)))
     payments.report_faults(daemon.fault)
     vault.on_change = payments.coverage_changed
     torrents.on_added = lambda record: payments.set_terms(record.id, TorrentTerms.of(record))

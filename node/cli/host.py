@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import click
 
-from node.cli.client import CliError
+from node.cli.client import INCOMPLETE, CliError
 from node.cli.context import AMOUNT, SIZE, Shell, catches
 from node.cli.money import RAIL, amount, show_transaction
 from wallet.amount import format_size
@@ -37,7 +37,8 @@ def status(shell: Shell) -> None:
             say(f"  {row['contracts']} contracts, {format_size(row['stored'])} stored, {format_size(row['free'])} free")
             say(f"  earned {_money(row, 'earned')}, of which {_money(row, 'claimed')} have come in")
             if row["why"]:
-                say(f"  {len(row['why'])} reasons why it is not more: `bttnode host why`")
+                reasons = "1 reason" if len(row["why"]) == 1 else f"{len(row['why'])} reasons"
+                say(f"  {reasons} why it is not more: `bttnode host why`")
 
     shell.show(rows, show)
 
@@ -216,6 +217,8 @@ def check(shell: Shell, volume: str) -> None:
         shell.console.print(f"{len(found['healed'])} damaged shards are right again")
 
     shell.show(found, show)
+    if found["volume"]["state"] in ("missing", "sick"):
+        raise CliError(f"the volume is still {found['volume']['state']}", found["volume"]["reason"], INCOMPLETE)
 
 
 @volume.command("remove")

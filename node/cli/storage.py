@@ -138,9 +138,9 @@ def stored(shell: Shell, name: str | None, manifest: Path | None) -> None:
         if name is not None:
             _show_object(shell, found)
             for kept in found["contracts"]:
-                missed = f", silent for {kept['missed']} epochs" if kept["missed"] else ""
                 shell.console.print(
-                    f"    shard {kept['shard']:3}  {kept['state']}{missed}, until {day(kept['until'])}  {kept['host']}"
+                    f"    shard {kept['shard']:3}  {kept['state']}{_doubts(kept)}, until {day(kept['until'])}"
+                    f"  {kept['host']}; paid {format_amount(int(kept['paid']))}"
                 )
             return
         for each in found["objects"]:
@@ -149,6 +149,13 @@ def stored(shell: Shell, name: str | None, manifest: Path | None) -> None:
             shell.console.print("nothing is stored: `bttnode store PATH` stores a file or folder")
 
     shell.show(found, show)
+
+
+def _doubts(kept: dict[str, Any]) -> str:
+    """What speaks against one contract."""
+    missed = kept["missed"]
+    silent = f", silent for {missed} {'epoch' if missed == 1 else 'epochs'}" if missed else ""
+    return silent + (", its host leaves or is not asked to go on" if kept["leaves"] else "")
 
 
 def _export(shell: Shell, name: str | None, file: Path) -> None:

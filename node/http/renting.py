@@ -196,9 +196,9 @@ def _object(overview: Overview) -> models.Object:
         renew=stored.renew,
         until=overview.until,
         locked=overview.locked,
-        paid=overview.paid,
+        paid=sum(overview.paid.values()),
         labelled=overview.labelled,
-        note=stored.note,
+        note=overview.note,
         contracts=[
             models.Kept(
                 shard=rental.shard,
@@ -207,7 +207,8 @@ def _object(overview: Overview) -> models.Object:
                 state=rental.state.value,
                 until=rental.terms.end,
                 missed=rental.missed,
-                paid=rental.vouched * rental.terms.price_per_epoch,
+                leaves=rental.leaves,
+                paid=overview.paid[rental.id],
                 escrow=rental.terms.escrow,
             )
             for rental in overview.rentals

@@ -66,7 +66,7 @@ class RestoreBody(Model):
 
 
 class Kept(Model):
-    """One contract. `missed`: epochs in a row without an answer; `until`: Unix seconds."""
+    """One contract. `missed`: epochs in a row without an answer; `until`, `leaves` (0: not before): Unix seconds."""
 
     shard: int
     host: str
@@ -74,6 +74,7 @@ class Kept(Model):
     state: str
     until: int
     missed: int
+    leaves: int
     paid: Units
     escrow: Units
 

@@ -23,6 +23,7 @@ from ipaddress import ip_address
 from node.storage.errors import TermsError
 from node.storage.terms import PriceTable, daily_rate, epochs_for, price_per_epoch, within
 from wallet.address import Address
+from wallet.amount import format_amount, format_size
 
 MAX_SCORE = 1000
 NEUTRAL = 500
@@ -125,8 +126,11 @@ def _refusal(request: Request, candidate: Candidate, now: int) -> str | None:
     rate = daily_rate(price, request.length, table.epoch_length)
     dear = not within(price, request.length, table.epoch_length, request.max_price)
     reasons = (
-        (dear, f"asks {rate} per GiB and day, all in: too dear"),
-        (table.free < request.length, f"has {table.free} bytes free, and {request.length} are needed"),
+        (dear, too_dear(rate, request.max_price)),
+        (
+            table.free < request.length,
+            f"has {format_size(table.free)} free, and {format_size(request.length)} are needed",
+        ),
         (epochs < table.min_epochs, f"rents for {table.min_epochs * table.epoch_length} s or more"),
         (epochs > table.max_epochs, f"rents for {table.max_epochs * table.epoch_length} s at most"),
         (candidate.score < request.least_score, f"its score is {candidate.score}, below {request.least_score}"),
@@ -134,6 +138,11 @@ def _refusal(request: Request, candidate: Candidate, now: int) -> str | None:
         (candidate.network in request.networks, "its network has another shard of this object"),
     )
     return next((reason for refused, reason in reasons if refused), None)
+
+
+def too_dear(price: int, most: int) -> str:
+    """Why a host is not chosen, or not any more. Units per GiB and day, all in."""
+    return f"asks {format_amount(price)} per GiB and day, all in: too dear, the most you pay is {format_amount(most)}"
 
 
 def _cost(request: Request, candidate: Candidate) -> int:

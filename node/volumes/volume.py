@@ -37,6 +37,7 @@ FORMAT = 1
 MAX_SMALL = 4096
 """Bytes of a marker or a record."""
 ROOT_DIGITS = 64
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 
 
@@ -166,7 +167,7 @@ class Volume:
             write_whole(probe, b"can be written")
             probe.unlink()
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno in _FULL:
                 self._on_disk = 0
                 self._set(VolumeState.ONLINE, f"the disk of {self.path} is full")
             elif error.errno in _READ_ONLY:
@@ -195,13 +196,16 @@ class Volume:
         self._state, self._reason = state, reason
 
     @contextmanager
-    def _disk(self, doing: str) -> Iterator[None]:
+    def _disk(self, doing: str, *, reading: bool = False) -> Iterator[None]:
         try:
             yield
         except (OSError, EOFError, ValueError) as error:
             text = f"cannot {doing} ({getattr(error, 'strerror', None) or error})"
-            full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-            if not full:
+            code = error.errno if isinstance(error, OSError) else None
+            if code in _READ_ONLY and not reading:
+                # What it holds is as good as before.
+                self._set(VolumeState.READ_ONLY, f"{self.path} cannot be written to ({os.strerror(code)})")
+            elif code not in _FULL:
                 self._blame(text)
             raise VolumeFaultError(text) from None
 
@@ -256,7 +260,7 @@ class Volume:
 
     def read(self, root: bytes, ranges: Sequence[tuple[int, int]], *, tree: bool) -> list[bytes]:
         path = self._record_path(root).with_suffix(".tree" if tree else "")
-        with self._disk(f"read {path}"):
+        with self._disk(f"read {path}", reading=True):
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 return [read_range(descriptor, offset, length) for offset, length in ranges]

@@ -132,9 +132,17 @@ class Stage:
         self.nodes: list[StageNode] = []
         self.devnet: Process | None = None
 
-    def start_chain(self) -> None:
-        arguments = ["node.devnet", "--rail", self.rail, "--data-dir", str(self.folder / "devnet"), "--port", "0"]
+    def start_chain(self, port: int = 0) -> None:
+        arguments = ["node.devnet", "--rail", self.rail, "--data-dir", str(self.folder / "devnet"), "--port", str(port)]
         self.devnet = Process.start("devnet", arguments, self.folder)
+
+    def kill_chain(self) -> None:
+        """SIGKILL; `restart_chain` starts it again with all it had, where it was."""
+        assert self.devnet is not None
+        self.devnet.kill()
+
+    def restart_chain(self) -> None:
+        self.start_chain(int(self.chain["url"].rpartition(":")[2]))
 
     @property
     def chain(self) -> dict[str, Any]:

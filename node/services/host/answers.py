@@ -10,6 +10,7 @@ that a lost answer costs nothing. The count starts anew with the node: that give
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -27,6 +28,8 @@ from wallet.address import Address
 from wallet.errors import BadSignatureError
 from wallet.keys import PrivateKey
 from wallet.storage_terms import Market, StorageContract, sign
+
+log = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 4
 CACHE = 4
@@ -111,8 +114,9 @@ class Answers:
             contract = self._contracts.known(call.challenge.id).contract
             try:
                 proofs = await self._shards.prove(contract, call.challenge.indices)
-            except (DamagedError, VolumeError):
+            except (DamagedError, VolumeError) as error:
                 # What is wrong with our disk is told to our owner, not to strangers.
+                log.error("an audit of contract %s was not answered: %s", call.challenge.id.hex()[:12], error)
                 raise RefusedError("unreadable", "the shard cannot be read now") from None
         body = AnswerBody(proofs, sign(self._market, Answer(digest, proofs), self._key))
         self._latest[digest] = body

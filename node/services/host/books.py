@@ -9,12 +9,15 @@ expected  what the contracts that run would still bring, if every epoch is vouch
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from node.ports.storage import HostedContract
-from node.ports.volumes import READABLE, VolumeInfo, VolumeState
+from node.ports.volumes import VolumeInfo
+from node.services.host.disks import trouble
 from node.services.host.terms import HostTerms
 from node.storage.lifecycle import LOCKED, State
+from wallet.amount import format_amount
 
 SILENT_EPOCHS = 2
 """Epochs without a voucher after which a renter is called silent."""
@@ -64,7 +67,8 @@ class Situation:
     """All that bears on why a host does not earn (more). `balance`: what the market holds for us, None: not known.
 
     `notes`: contract → why its latest duty waits; `faults`: root → why its shard does not come in or cannot be read;
-    `asked`: how many offers came since the start, `refused`: the latest reasons for a no.
+    `challenged`: contract → Unix second until which an open challenge may be answered; `asked`: how many offers came
+    since the start, `refused`: the latest reasons for a no.
     """
 
     terms: HostTerms
@@ -76,24 +80,39 @@ class Situation:
     chain_fault: str = ""
     notes: Mapping[bytes, str]
     faults: Mapping[bytes, str]
+    challenged: Mapping[bytes, int] = field(default_factory=dict)
     asked: int = 0
     refused: Sequence[str] = ()
 
 
 def reasons(here: Situation) -> list[str]:
     """Why this host does not earn, or not more; the gravest first. Empty: nothing is wrong."""
-    return [*_disks(here), *_money(here), *_contracts(here), *_offers(here)]
+    return [*_challenged(here), *_disks(here), *_money(here), *_contracts(here), *_offers(here)]
+
+
+def _challenged(here: Situation) -> Iterable[str]:
+    for record in here.contracts:
+        answer_by = here.challenged.get(record.id)
+        wrong = record.damaged or here.faults.get(record.contract.root) or here.notes.get(record.id)
+        if record.live and answer_by and wrong:
+            yield at_risk(record, answer_by, wrong)
+
+
+def at_risk(record: HostedContract, answer_by: int, wrong: str) -> str:
+    """A challenge is open in the market, and cannot be answered as things are."""
+    until = datetime.fromtimestamp(answer_by, UTC)
+    stake = format_amount(record.contract.collateral)
+    loss = f"unless its shard can be read by {until:%Y-%m-%d %H:%M} UTC, its collateral of {stake} is lost"
+    return f"{_name(record)} is challenged on chain: {loss} ({wrong})"
 
 
 def _disks(here: Situation) -> Iterable[str]:
     if not here.volumes:
         yield "there is no volume: add one with `bttnode host volume add FOLDER --quota SIZE`"
-    for volume in here.volumes:
-        if volume.state not in (VolumeState.ONLINE, VolumeState.DRAINING):
-            what = "takes no new shards" if volume.state in READABLE else "serves nothing"
-            yield f"volume {volume.path} {what}: {volume.reason or volume.state}"
-    if here.volumes and not any(volume.room for volume in here.volumes):
-        yield "no volume has room left: add one, or raise a quota"
+    troubles = [text for volume in here.volumes if (text := trouble(volume))]
+    yield from troubles
+    if here.volumes and not troubles and not any(volume.room for volume in here.volumes):
+        yield "every volume is drained: `bttnode host volume drain ID --off`, or add one"
     for record in here.contracts:
         if record.live and record.damaged:
             yield f"{_name(record)}: its shard is damaged ({record.damaged}); see to the disk, then `host volume check`"
@@ -112,7 +131,7 @@ def _contracts(here: Situation) -> Iterable[str]:
     for record in here.contracts:
         if record.state not in LOCKED:
             continue
-        if note := here.notes.get(record.id):
+        if (note := here.notes.get(record.id)) and record.id not in here.challenged:
             yield f"{_name(record)}: {note}"
         begun = min(record.epochs, max(0, record.contract.epoch_at(here.now)))
         silent = begun - max(record.voucher, record.paid.bit_length())

@@ -25,6 +25,7 @@ from node.services.host.cancelling import Cancelling
 from node.services.host.contracts import Contracts
 from node.services.host.duties import Action, Duty
 from node.services.host.shards import DamagedError, Shards
+from wallet.amount import format_amount
 from wallet.chains.base import Call, Receipt
 from wallet.errors import WalletError
 from wallet.intents import Intent, IntentState, OutboxStore
@@ -83,6 +84,7 @@ class Claims:
         self.under_way = Background("claims")
         self._room = asyncio.Semaphore(AT_ONCE)
         self.on_done: Callable[[bytes], object] = lambda contract_id: None
+        self.on_unanswered: Callable[[bytes, str], object] = lambda contract_id, reason: None
         self.notes: dict[bytes, str] = {}
         """Contract → why its latest duty was not done."""
 
@@ -100,38 +102,45 @@ class Claims:
                     await self._contracts.book_bond(bond)
 
     async def _do(self, contract_id: bytes, chain: OnChain, todo: Sequence[Duty]) -> None:
+        sent = False
         for duty in todo:
             try:
                 if duty.action is Action.ANSWER:
-                    note = await self._perform(contract_id, chain, duty)
+                    done, note = await self._perform(contract_id, chain, duty)
                 else:
                     async with self._room:
-                        note = await self._perform(contract_id, chain, duty)
+                        done, note = await self._perform(contract_id, chain, duty)
+                sent = sent or done
             except (WalletError, TimeoutError, VolumeError, DamagedError, StoreError) as error:
                 note = str(error)
-                log.warning("contract %s: %s waits: %s", contract_id.hex()[:12], duty.action, note)
+                level = logging.ERROR if duty.action is Action.ANSWER else logging.WARNING
+                log.log(level, "contract %s: %s waits: %s", contract_id.hex()[:12], duty.action, note)
+                if duty.action is Action.ANSWER:
+                    self.on_unanswered(contract_id, note)
             if note:
                 self.notes[contract_id] = f"{duty.action}: {note}"
             else:
                 self.notes.pop(contract_id, None)
+        # Last: what is due next is not begun while this is under way.
+        if sent:
+            self.on_done(contract_id)
 
-    async def _perform(self, contract_id: bytes, chain: OnChain, duty: Duty) -> str:
-        """Returns why nothing was done, or ""."""
+    async def _perform(self, contract_id: bytes, chain: OnChain, duty: Duty) -> tuple[bool, str]:
+        """Returns whether a transaction has become final, and if not, why the owner should know."""
         record = self._contracts.get(contract_id)
         if record is None or not record.live:
-            return ""
+            return False, ""
         made = await self._call(record, chain, duty)
         if made is None:
-            return "" if duty.action is Action.PROVE else "nothing to be done"
+            return False, "" if duty.action is Action.PROVE else "nothing to be done"
         number, call = made
         key = await self._key(contract_id, duty.action, number)
         if key is None:
-            return ""
+            return False, ""
         if duty.optional and await self._intents.intent(key) is None and (why := await self._too_dear(duty, call)):
-            return why
+            return False, why
         await self._transactions.perform(key, call)
-        self.on_done(contract_id)
-        return ""
+        return True, ""
 
     async def _call(self, record: HostedContract, chain: OnChain, duty: Duty) -> tuple[str, Call] | None:
         """What the intent is called, and what it does."""
@@ -182,9 +191,11 @@ class Claims:
             return "its fee cannot be compared with what it brings" if duty.action is Action.SETTLE else ""
         if duty.action is Action.BEGIN:
             # A proof takes a second transaction, with a block as data: at least as dear.
-            return f"the fees of {2 * fee} are above the {duty.gain} of the epoch" if 2 * fee > duty.gain else ""
+            fees, gain = format_amount(2 * fee), format_amount(duty.gain)
+            return f"the fees of {fees} are above the {gain} of the epoch" if 2 * fee > duty.gain else ""
         if duty.action is Action.CALL_OFF:
-            return f"the fee of {fee} is above the collateral of {duty.gain}" if fee > duty.gain else ""
+            fees, gain = format_amount(fee), format_amount(duty.gain)
+            return f"the fee of {fees} is above the collateral of {gain}" if fee > duty.gain else ""
         if fee * 1000 > duty.gain * self._fee_permille:
-            return f"the fee of {fee} is too much for {duty.gain}: it waits for more"
+            return f"the fee of {format_amount(fee)} is too much for {format_amount(duty.gain)}: it waits for more"
         return ""

@@ -21,7 +21,7 @@ from node.ports.storage import HostedContract, MarketPort, OnChain
 from node.ports.volumes import READABLE, VolumeInfo, Volumes, VolumeState
 from node.services.host.acceptance import Acceptance
 from node.services.host.answers import Answers
-from node.services.host.books import Earnings, Situation, reasons
+from node.services.host.books import Earnings, Situation, at_risk, reasons
 from node.services.host.cancelling import Cancelling
 from node.services.host.claims import Claims, Fees, Transactions
 from node.services.host.contracts import Contracts
@@ -52,6 +52,7 @@ LOOKS_AT_ONCE = 64
 """Contracts that the market is asked for in one question."""
 REFUSALS, REFUSED_FOR = 5, 3600
 """The latest reasons for a no that are kept for the owner, and for how many seconds."""
+_WELL = frozenset({VolumeState.ONLINE, VolumeState.DRAINING})
 _NEEDS_OWNER = "a disk of this node needs its owner"
 
 
@@ -104,10 +105,18 @@ class Host:
         self.selfcheck = SelfCheck(contracts, self.shards, random)
         self._rounds = Rounds(f"hosting on {contracts.rail}", self.step, wait or at_most(ROUND_EVERY))
         self._next_look: dict[bytes, float] = {}
+        self._soon: set[bytes] = set()
+        """Contracts that the next round is to look at."""
         self._next_check = clock.now() + EVERY
         self._damaged: dict[bytes, str] = {}
         """Roots found damaged, whose contracts do not say so yet."""
         self._closed = _NEEDS_OWNER if any(record.damaged for record in contracts.live()) else ""
+        self._unwell: set[str] = set()
+        """Volumes that are not as they should be."""
+        self._challenged: dict[bytes, int] = {}
+        """Contract → until when an open challenge may be answered."""
+        self._alarmed: set[bytes] = set()
+        """Challenged contracts whose owner has been told that their collateral is at risk."""
         self._chain_fault = ""
         self._asked = 0
         self._refused: deque[tuple[int, str]] = deque(maxlen=REFUSALS)
@@ -117,6 +126,7 @@ class Host:
         self._acceptance.on_signed = self._rounds.wake
         self.vouchers.on_voucher = self._rounds.wake
         self.claims.on_done = self._look_soon
+        self.claims.on_unanswered = self._alarm
         self.cancelling.on_agreed = self._look_soon
         self.intake.on_finished = self._rounds.wake
 
@@ -184,6 +194,7 @@ class Host:
             chain_fault=fault,
             notes=self.claims.notes,
             faults=self.selfcheck.faults | self.intake.faults,
+            challenged=self._challenged,
             asked=self._asked,
             refused=tuple(dict.fromkeys(reason for at, reason in self._refused if at > self.now - REFUSED_FOR)),
         )
@@ -193,18 +204,24 @@ class Host:
         return Earnings.total(self.contracts)
 
     async def volumes_changed(self) -> None:
-        """The owner added or changed a volume: the next offer is judged by it. Raises `VolumeError`."""
-        self._closed = _closed(await self._volumes.volumes(), self.contracts)
+        """The owner added or changed a volume, or a disk went or came: the next offer is judged by it, and what a disk
+        that is back holds is looked at anew. Raises `VolumeError`."""
+        volumes = await self._volumes.volumes()
+        self._closed = _closed(volumes, self.contracts)
+        unwell = {volume.id for volume in volumes if volume.state not in _WELL}
+        if self._unwell - unwell:
+            self._disks_are_back()
+        self._unwell = unwell
 
     async def recheck(self) -> list[HostedContract]:
         """The owner has seen to the disks: read every damaged shard anew; returns the contracts that are right again.
 
         Raises `VolumeError`, `StoreError`.
         """
+        self._disks_are_back()
         healed = []
         for record in [record for record in self.contracts.live() if record.damaged]:
             contract = record.contract
-            self.selfcheck.forgive(contract.root)
             try:
                 await self.shards.reread(contract.root, contract.length)
             except DamagedError:
@@ -221,14 +238,16 @@ class Host:
         await self._mark_damaged()
         await self.volumes_changed()
         now = self._clock.now()
-        due = [record for record in self.contracts.live() if self._next_look.get(record.id, 0.0) <= now]
+        soon, self._soon = self._soon, set()
+        live = self.contracts.live()
+        due = [record for record in live if record.id in soon or self._next_look.get(record.id, 0.0) <= now]
         try:
             for start in range(0, len(due), LOOKS_AT_ONCE):
                 await self._look(due[start : start + LOOKS_AT_ONCE])
-            self._chain_fault = ""
+            self._chain_answers("")
         except ChainError as error:
-            self._chain_fault = str(error)
-            log.info("hosting on %s waits: %s", self.contracts.rail, error)
+            self._soon |= soon
+            self._chain_answers(str(error))
         if now >= self._next_check:
             self._next_check = now + EVERY
             await self.selfcheck.look()
@@ -246,16 +265,55 @@ class Host:
             self._next_look.pop(record.id, None)
             self.claims.notes.pop(record.id, None)
             self.answers.forget(record.id)
+            self._heed(record, 0)
             self.intake.end(record)
             return
         self.intake.begin(record)
+        self._heed(record, chain.answer_by)
         self.claims.begin(record, chain, duties(record, chain, self._clock.wall()))
-        waiting = record.state is State.SIGNED or not record.whole
+        # What was paid just now is booked at a later look, when it is final.
+        waiting = record.state is State.SIGNED or not record.whole or chain.paid & ~record.paid
         pause = 0.0 if waiting else min(LOOK_EVERY, record.contract.epoch_length / 16)
         self._next_look[record.id] = self._clock.now() + pause
 
+    def _heed(self, record: HostedContract, answer_by: int) -> None:
+        """Remember an open challenge; one that nobody can answer now is told to the owner."""
+        if answer_by:
+            self._challenged[record.id] = answer_by
+            if record.damaged:
+                self._alarm(record.id, record.damaged)
+        else:
+            self._challenged.pop(record.id, None)
+            self._alarmed.discard(record.id)
+
+    def _alarm(self, contract_id: bytes, wrong: str) -> None:
+        """Once for each challenge."""
+        record, answer_by = self.contracts.get(contract_id), self._challenged.get(contract_id)
+        if record is not None and answer_by and contract_id not in self._alarmed:
+            self._alarmed.add(contract_id)
+            text = at_risk(record, answer_by, wrong)
+            log.error("%s", text)
+            self.on_fault(text)
+
+    def _chain_answers(self, fault: str) -> None:
+        """What the market was asked came back, or why it did not."""
+        if fault and not self._chain_fault:
+            log.warning("hosting on %s: the chain does not answer, claims wait: %s", self.contracts.rail, fault)
+        elif self._chain_fault and not fault:
+            log.info("hosting on %s goes on: the chain answers again", self.contracts.rail)
+        self._chain_fault = fault
+
+    def _disks_are_back(self) -> None:
+        """What was wrong with shards may be right now: look at once."""
+        self.selfcheck.forgive()
+        self.intake.disks_are_back()
+        self._next_look.clear()
+        self._next_check = self._clock.now()
+        self._rounds.wake()
+
     def _look_soon(self, contract_id: bytes) -> None:
-        self._next_look.pop(contract_id, None)
+        # Not by `_next_look`: a round that is under way may have asked about it already, and is about to set that.
+        self._soon.add(contract_id)
         self._rounds.wake()
 
     def _why_closed(self) -> str:
@@ -279,8 +337,10 @@ def _closed(volumes: Sequence[VolumeInfo], contracts: Contracts) -> str:
     """Why nothing new is taken, or "": a host that cannot keep what it has must not promise more."""
     if not volumes:
         return "this node has no volume"
+    # What a disk held that was away at the start is not known: any shard of ours may be on it.
+    holds = any(record.whole for record in contracts.live())
     for volume in volumes:
-        if volume.state is VolumeState.SICK or (volume.state not in READABLE and volume.shards):
+        if volume.state is VolumeState.SICK or (volume.state not in READABLE and (volume.shards or holds)):
             return _NEEDS_OWNER
     if any(record.damaged for record in contracts.live()):
         return _NEEDS_OWNER

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from node.ports.engine import EngineEvent
 from node.ports.storage import HostedContract, StorageStore
 from node.ports.volumes import VolumeInfo, Volumes
+from node.services.host.disks import DiskWatch
 from node.services.host.host import Host
 from node.services.host.intake import tidy
 from node.services.host.presence import Presence
@@ -26,6 +27,16 @@ class Hosting:
     store: StorageStore
     presences: Mapping[str, Presence] = field(default_factory=dict)
     close_volumes: Callable[[], None] = lambda: None
+    disks: DiskWatch = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.disks = DiskWatch(self.volumes)
+
+    def report_faults(self, fault: Callable[[str], object]) -> None:
+        """`fault` hears what the owner should see to, one line each."""
+        self.disks.on_fault = fault
+        for host in self.hosts.values():
+            host.on_fault = fault
 
     async def start(self) -> None:
         """Delete what no contract needs any more. Raises `StoreError`."""
@@ -36,10 +47,11 @@ class Hosting:
 
     async def run(self) -> None:
         """Rounds of all hosts, until `close` or cancellation."""
-        await asyncio.gather(*(host.run() for host in self.hosts.values()))
+        await asyncio.gather(self.disks.run(), *(host.run() for host in self.hosts.values()))
 
     async def close(self) -> None:
         """Idempotent."""
+        await self.disks.close()
         for host in self.hosts.values():
             await host.close()
         self.close_volumes()

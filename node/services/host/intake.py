@@ -79,6 +79,8 @@ class Intake:
         """Roots of those that are whole."""
         self._one_at_a_time = asyncio.Lock()
         self.under_way = Background("shards")
+        self._left: dict[bytes, HostedContract] = {}
+        """Ended contracts whose shard could not be deleted, by root."""
         self.faults: dict[bytes, str] = {}
         """Root → why its shard does not come in, or is not served."""
         self.on_added: Callable[[TorrentId], object] = lambda torrent: None
@@ -142,6 +144,12 @@ class Intake:
         """An ended contract: away with its shard, in the background, unless another one needs it."""
         self.under_way.begin(b"end" + record.id, lambda: self._end(record))
 
+    def disks_are_back(self) -> None:
+        """A volume is as it should be again: faults are looked into anew, and what no contract needs is deleted."""
+        self.faults.clear()
+        while self._left:
+            self.end(self._left.popitem()[1])
+
     async def _end(self, record: HostedContract) -> None:
         root, length = record.contract.root, record.contract.length
         async with self._one_at_a_time:
@@ -152,7 +160,8 @@ class Intake:
             try:
                 await self._volumes.discard(root)
             except VolumeError as error:
-                # The next start removes what no contract needs.
+                # Until its volume can be written to again, or the next start.
+                self._left[root] = record
                 log.warning("shard %s stays on its disk: %s", root.hex()[:12], error)
 
     async def _fetch(self, record: HostedContract) -> None:

@@ -80,7 +80,7 @@ class PriceTables:
             return latest
         self._look_at = self._clock.now() + LOOK_EVERY
         free = await self.free()
-        if latest is not None and latest.table.free <= free and latest.table.until - now > VALIDITY // 2:
+        if latest is not None and _still_says(latest.table.free, free) and latest.table.until - now > VALIDITY // 2:
             return latest
         table = PriceTable(
             host=self._key.address,
@@ -118,6 +118,12 @@ class PriceTables:
             else:
                 return
         raise RefusedError("terms", fault, "ask for the terms again: they may have changed")
+
+
+def _still_says(told: int, free: int) -> bool:
+    """Whether a table still tells renters how much room there is: never too much, and at least half of it, so that a
+    larger quota brings offers at once and each shard that leaves no new table."""
+    return told <= free <= 2 * told
 
 
 def shard_in(room: int) -> int:

@@ -15,7 +15,8 @@ contract is never forgotten before its start has passed and the market has been 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+import math
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -40,11 +41,14 @@ from node.services.renter.hosts import Hosts, heard_from
 from node.services.renter.policy import Policy
 from node.storage.audit import Verdict
 from node.storage.lifecycle import ENDS, Event, MarketStatus, State, from_chain, step
+from wallet.address import Address
 from wallet.keys import PrivateKey
 from wallet.storage_terms import Cancel, sign
 
 log = logging.getLogger(__name__)
 
+LEARN_AT_ONCE = 8
+"""Contracts of an object that have ended whose end the market is asked about in one round."""
 TRIES = 3
 """How often a host is asked to sign before another one is."""
 RECALL_PAUSE = 600
@@ -76,6 +80,15 @@ class Contracts:
         self._policy = policy
         self._tries: dict[bytes, int] = {}
         self._not_before: dict[bytes, float] = {}
+        self.declined: dict[Address, str] = {}
+        """Host → why it declined last."""
+        self._outdated: dict[Address, float] = {}
+        """Host → when it last declined since its terms had changed: it is asked for new ones at once, but not again
+        and again."""
+        self.requoted: set[bytes] = set()
+        """Contracts that were declined so, for which their hosts need not be avoided."""
+        self.paid: dict[bytes, int] = {}
+        """Contract → how many epochs the market has paid, as far as it was asked."""
         self._steps: dict[Todo, Callable[[Rental, Path], Awaitable[Rental]]] = {
             Todo.PROPOSE: self._propose,
             Todo.OPEN: self._open,
@@ -120,12 +133,22 @@ class Contracts:
             signature = await self._hosts.propose(rental, self._carrier.addresses)
         except (PeerRefusedError, HostError) as error:
             log.info("host %s declines: %s", rental.url, error)
+            self._declined(rental, error)
             return await self._keep(replace(rental, dropped=True))
         except PeerApiError:
             if tries < TRIES:
                 raise
+            self.declined[rental.terms.host] = "did not answer an offer"
             return await self._keep(replace(rental, dropped=True))
         return await self._keep(replace(rental, host_signature=signature, state=step(rental.state, Event.SIGN)))
+
+    def _declined(self, rental: Rental, error: Exception) -> None:
+        host, now = rental.terms.host, self._clock.now()
+        self.declined[host] = f"declined ({error})"
+        changed = isinstance(error, PeerRefusedError) and error.code == "terms"
+        if changed and now >= self._outdated.get(host, -math.inf) + self._policy.avoid:
+            self._outdated[host] = now
+            self.requoted.add(rental.id)
 
     async def _open(self, rental: Rental, folder: Path) -> Rental:
         if (await self._market.status(rental.terms)).status is MarketStatus.UNKNOWN:
@@ -212,7 +235,31 @@ class Contracts:
         """Take over what the market says of a contract that is in force. Raises `MarketError`."""
         return await self._follow(rental, await self._market.status(rental.terms))
 
+    async def learn_paid(self, rentals: Iterable[Rental]) -> None:
+        """Ask what the market paid for contracts that have ended, where this process has not heard it yet; for some of
+        them, as there may be many."""
+        opened = (State.COMPLETED, State.CANCELLED, State.FAILED)
+        unheard = [rental for rental in rentals if rental.state in opened and rental.id not in self.paid]
+        for rental in unheard[:LEARN_AT_ONCE]:
+            if self._clock.now() < self._not_before.get(rental.id, 0.0):
+                continue
+            try:
+                self.paid[rental.id] = (await self._market.status(rental.terms)).paid
+            except MarketError as error:
+                self._not_before[rental.id] = self._clock.now() + self._policy.retry
+                log.info("storage contract %s: %s", rental.id.hex()[:12], error)
+                return
+
+    def paid_for(self, rental: Rental) -> int:
+        """Token units that its host has or can have: what we vouched for, and what it proved to the market instead;
+        when it has ended, what the market paid."""
+        known = self.paid.get(rental.id)
+        if known is None or rental.state not in ENDS:
+            known = max(rental.vouched, known or 0)
+        return known * rental.terms.price_per_epoch
+
     async def _follow(self, rental: Rental, chain: OnChain) -> Rental:
+        self.paid[rental.id] = chain.paid
         state = from_chain(
             chain.status, challenged=bool(chain.answer_by), exiting=chain.exiting, delivered=delivered(rental)
         )

@@ -28,10 +28,11 @@ from node.ports.renting import (
 from node.ports.storagebooks import Committed
 from node.ports.store import StoreError
 from node.services.renter.auditing import Auditing, Examined
+from node.services.renter.chainhealth import ChainHealth
 from node.services.renter.contracts import Contracts
 from node.services.renter.decisions import delivered, latest
 from node.services.renter.disputes import Disputes
-from node.services.renter.errors import RequestError, UnknownObjectError
+from node.services.renter.errors import RequestError, RestoreError, UnknownObjectError
 from node.services.renter.estimating import Estimate
 from node.services.renter.hosts import Hosts
 from node.services.renter.labelling import Labelling
@@ -47,7 +48,7 @@ from node.services.renter.tending import Tending
 from node.services.renter.together import together
 from node.services.renter.watch import Watch
 from node.storage.erasure import MAX_SHARDS
-from node.storage.lifecycle import LOCKED, State
+from node.storage.lifecycle import ENDS, LOCKED, State
 from node.storage.manifest import Manifest, Placed, Shard, export, read
 from node.storage.messages import Appointment
 from node.storage.sealing import KEY_BYTES
@@ -82,8 +83,9 @@ class StoreRequest:
 @dataclass(frozen=True, slots=True)
 class Overview:
     """An object as it stands. `good`: shards whose host showed them and has not been silent since; `until`: Unix second
-    when the first of the covering contracts ends, 0 for none; `locked`: token units in running contracts; `paid`: of
-    vouchers; `labelled`: hosts that keep the sealed manifest, too."""
+    when the first of the covering contracts ends, 0 for none; `locked`: token units in running contracts; `paid`: by
+    contract, for vouchers and for what hosts proved to the market instead; `labelled`: hosts that keep the sealed
+    manifest, too; `note`: what holds the object up, and whether the chain is away."""
 
     stored: StoredObject
     manifest: Manifest | None
@@ -91,8 +93,9 @@ class Overview:
     good: int
     until: int
     locked: int
-    paid: int
+    paid: Mapping[bytes, int]
     labelled: int
+    note: str
 
 
 class Renter:
@@ -131,6 +134,8 @@ class Renter:
         self._disputes: dict[str, Disputes] = {}
         self._markets = markets
         self._spending = spending = Spending(store, clock, limits)
+        self._contracts: dict[str, Contracts] = {}
+        self._chains = {rail: ChainHealth(rail, market, clock) for rail, market in markets.items()}
         hosts: dict[str, Hosts] = {}
         for rail, market in markets.items():
             hosts[rail] = Hosts(api, market.market)
@@ -139,6 +144,7 @@ class Renter:
                 hosts=hosts[rail], market=market, store=store, carrier=carrier, auditing=auditing, key=key, clock=clock,
                 policy=policy,
             )  # fmt: skip
+            self._contracts[rail] = contracts
             placing = Placing(
                 discovery=discovery, hosts=hosts[rail], market=market, store=store, key=key, clock=clock, policy=policy,
                 spending=spending, nonce=nonce,
@@ -194,9 +200,15 @@ class Renter:
     async def tick(self) -> None:
         """One round over all objects; a fault of one does not hold up the others."""
         objects = await self._store.objects()
-        jobs = [*(self._round(stored.id) for stored in objects), self._audit_for_others()]
+        chains = self._chains if objects else {}
+        jobs = [
+            *(self._round(stored.id) for stored in objects),
+            self._audit_for_others(),
+            *(chain.look() for chain in chains.values()),
+        ]
+        names = [*(stored.id for stored in objects), "audits for others", *chains]
         results = await asyncio.gather(*jobs, return_exceptions=True)
-        for name, result in zip([*(stored.id for stored in objects), "audits for others"], results, strict=True):
+        for name, result in zip(names, results, strict=True):
             if isinstance(result, Exception):
                 log.error("%s: %s", name, result, exc_info=result)
 
@@ -284,7 +296,12 @@ class Renter:
         staged = {
             number: folder / manifest.shards[number].root.hex() for number in self._staging.staged(stored.id, manifest)
         }
-        await self._restoring.restore(manifest, out, rentals=rentals, staged=staged, progress=progress)
+        try:
+            await self._restoring.restore(manifest, out, rentals=rentals, staged=staged, progress=progress)
+        except RestoreError as error:
+            if rentals and all(rental.state in ENDS for rental in rentals):
+                raise RestoreError(f"{error}; its contracts have ended, so hosts may have deleted it") from error
+            raise
 
     async def restore_manifest(self, data: bytes, out: Path, progress: Callable[[int], None] = lambda _: None) -> None:
         """The same from an exported manifest; nothing of this node's records is needed. Raises `ManifestError`."""
@@ -438,6 +455,9 @@ class Renter:
         labelled = {label.contract for label in await self._store.labels(stored.id) if label.digest}
         covering = latest(rentals, self._policy).values()
         good = [rental for rental in covering if delivered(rental) and not rental.missed]
+        chain, contracts = self._chains.get(stored.rail), self._contracts.get(stored.rail)
+        paid = {rental.id: contracts.paid_for(rental) if contracts else 0 for rental in rentals}
+        running = stored.stage is not Stage.KEPT or any(rental.state not in ENDS for rental in rentals)
         return Overview(
             stored,
             Manifest.decode(stored.manifest) if stored.manifest else None,
@@ -449,6 +469,7 @@ class Renter:
                 for rental in rentals
                 if delivered(rental)
             ),
-            paid=sum(rental.vouched * rental.terms.price_per_epoch for rental in rentals),
+            paid=paid,
             labelled=len({rental.terms.host for rental in rentals if rental.state in LOCKED and rental.id in labelled}),
+            note="; ".join(filter(None, (stored.note, chain.note if chain and running else ""))),
         )

@@ -25,7 +25,7 @@ from node.storage.errors import TermsError
 from node.storage.lifecycle import State
 from node.storage.manifest import Manifest
 from node.storage.messages import Quote
-from node.storage.placement import Request, choose
+from node.storage.placement import Placement, Request, choose, too_dear
 from node.storage.terms import Wish, askers_of, daily_rate, epochs_for, offer, within
 from wallet.address import Address
 from wallet.errors import LimitError
@@ -35,6 +35,7 @@ from wallet.storage_terms import StorageContract, sign
 log = logging.getLogger(__name__)
 
 MAX_REASONS = 3
+MAX_NOTE = 600
 _Chosen = tuple[int, FoundHost, Quote, StorageContract]
 UNOPENED = frozenset((State.OFFERED, State.SIGNED))
 
@@ -75,9 +76,10 @@ class Placing:
         self._funding = asyncio.Lock()
 
     async def place(
-        self, stored: StoredObject, manifest: Manifest, shards: Collection[int], avoid: Collection[Address]
+        self, stored: StoredObject, manifest: Manifest, shards: Collection[int], avoid: Mapping[Address, str]
     ) -> Placed:
-        """Offer contracts for these shards to hosts other than `avoid` and those that have one of this object."""
+        """Offer contracts for these shards to hosts other than those that have one of this object, and `avoid`: host →
+        why, in a few words."""
         rentals = [rental for rental in await self._store.rentals(stored.id) if not given_up(rental, self._policy)]
         roots = {number: manifest.shards[number].root for number in sorted(shards)}
         chosen, note = await self._choose(stored, manifest.id, roots, manifest.shard_length, rentals, avoid)
@@ -94,7 +96,7 @@ class Placing:
         shards = stored.n if length else 0
         # The choice among equal hosts hangs on the object's id, which its keys make: any one does as well.
         roots = {number: bytes(32) for number in range(shards)}
-        chosen, note = await self._choose(stored, self._nonce(32), roots, length, (), ()) if shards else ((), "")
+        chosen, note = await self._choose(stored, self._nonce(32), roots, length, (), {}) if shards else ((), "")
         hosts = [HostEstimate.of(host.peer.url, terms) for _, host, _, terms in chosen]
         fault = await self._spending.fault(sum(host.escrow for host in hosts))
         return Estimate(stored.rail, size, shards, length, hosts, [each for each in (note, fault) if each])
@@ -106,14 +108,15 @@ class Placing:
         roots: Mapping[int, bytes],
         length: int,
         rentals: Sequence[Rental],
-        avoid: Collection[Address],
+        avoid: Mapping[Address, str],
     ) -> tuple[Sequence[_Chosen], str]:
         """(shard, host, quote, terms) of the cheapest permitted hosts, and why there are not more, in one line.
 
         `roots`: of the shards to place, by their numbers; `rentals`: contracts that the object has.
         """
-        taken = {rental.terms.host for rental in rentals} | set(avoid)
-        found = [host for host in await self._discovery.hosts(stored.rail) if host.peer.address not in taken]
+        taken = {rental.terms.host for rental in rentals}
+        known = [host for host in await self._discovery.hosts(stored.rail) if host.peer.address not in taken]
+        found = [host for host in known if host.peer.address not in avoid]
         quoted = await self._hosts.quotes(found, now := self._clock.wall())
         by_host = {quote.table.host: (host, quote) for host, quote in quoted}
         request = Request(
@@ -134,8 +137,10 @@ class Placing:
                 made.append((shard, host, quote, self._terms(stored, root, length, quote, now)))
             except HostError as error:  # an absurd price or epoch: no market would open it
                 log.info("host %s: %s", host.peer.url, error)
-        note = "" if not placement.missing else _missing(placement.missing, len(found), placement.refused)
-        return made, note
+        addresses = {host.peer.address for host in known}
+        left = {host: why for host, why in avoid.items() if host in addresses}
+        silent = len(found) - len(by_host)
+        return made, _missing(placement, known=len(known), silent=silent, left=left)
 
     async def renew(self, stored: StoredObject, manifest: Manifest, rental: Rental) -> Rental:
         """Offer the same host a contract that follows `rental`.
@@ -150,7 +155,7 @@ class Placing:
         terms = self._terms(stored, root, manifest.shard_length, quote, now, follows=rental)
         if not within(terms.price_per_epoch, terms.length, terms.epoch_length, stored.max_price):
             rate = daily_rate(terms.price_per_epoch, terms.length, terms.epoch_length)
-            raise HostError(f"{rental.url} now asks {rate} per GiB and day, all in: too dear")
+            raise HostError(f"{rental.url} now {too_dear(rate, stored.max_price)}")
         host = FoundHost(rental.peer, rental.network, 0)
         renewal = self._rental(stored, rental.shard, host, quote, terms, renews=rental.id)
         await self._spending.offer([renewal])
@@ -225,7 +230,18 @@ def _term(stored: StoredObject, now: int) -> int:
     return stored.seconds if stored.renew else max(1, stored.until - now)
 
 
-def _missing(missing: int, found: int, refused: Mapping[Address, str]) -> str:
-    reasons = "; ".join(f"{host.evm}: {reason}" for host, reason in list(refused.items())[:MAX_REASONS])
-    more = f"; and {len(refused) - MAX_REASONS} more" if len(refused) > MAX_REASONS else ""
-    return f"{missing} more hosts are needed ({found} found{f', {reasons}{more}' if refused else ''})"[:400]
+def _missing(placement: Placement, *, known: int, silent: int, left: Mapping[Address, str]) -> str:
+    """Why there are not enough hosts; `silent`: how many did not answer, `left`: those that were not asked, and why."""
+    if not placement.missing:
+        return ""
+    each = [f"{host.evm}: {reason}" for host, reason in (*placement.refused.items(), *left.items())]
+    reasons = each[:MAX_REASONS]
+    if len(each) > MAX_REASONS:
+        reasons.append(f"and {len(each) - MAX_REASONS} more")
+    if silent:
+        reasons.append(f"{silent} did not answer")
+    more = "1 more host is" if placement.missing == 1 else f"{placement.missing} more hosts are"
+    if not known:
+        return f"{more} needed, and no other is known"
+    others = "1 other is" if known == 1 else f"{known} others are"
+    return f"{more} needed; {others} known: {'; '.join(reasons)}"[:MAX_NOTE]

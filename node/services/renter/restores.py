@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node.packing.errors import PackingError
+from node.ports.store import StoreError
 from node.services.renter.errors import RenterError, RequestError
 from node.storage.errors import StorageError
 
@@ -72,7 +73,7 @@ class Restores:
 
         try:
             await work(progress)
-        except (PackingError, RenterError, StorageError) as error:
+        except (PackingError, RenterError, StorageError, StoreError) as error:
             restore.fault, restore.hint = str(error), str(getattr(error, "hint", ""))
         except BaseException as error:
             restore.fault = f"it was stopped ({type(error).__name__})"

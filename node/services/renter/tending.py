@@ -17,7 +17,7 @@ from node.packing.room import writing
 from node.packing.scan import scan
 from node.ports.clock import Clock
 from node.ports.peerapi import PeerApiError
-from node.ports.renting import MarketError, Rental, RenterStore, ShardCarrier, Stage, StoredObject
+from node.ports.renting import MarketError, MarketRefusedError, Rental, RenterStore, ShardCarrier, Stage, StoredObject
 from node.services.renter.contracts import Contracts
 from node.services.renter.decisions import to_free, to_place, to_renew
 from node.services.renter.errors import HostError, RestoreError
@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 AFTER_FAULT = 60
 """Seconds until a packing or repair that failed is tried again: it may have read much for nothing."""
+ENDED = "all its contracts have ended, hosts may have deleted it: store it again, and `bttnode forget` this one"
 OVER = "its term is over, hosts may delete it: `bttnode forget` takes it off the list"
 
 
@@ -174,7 +175,8 @@ class Tending:
     # --- keeping -----------------------------------------------------------------------------------------------------
 
     async def _keep(self, stored: StoredObject, manifest: Manifest, *, busy: bool) -> None:
-        rentals = await self._advance(stored)
+        rentals, unfunded = await self._advance(stored)
+        await self._contracts.learn_paid(rentals)
         said = await self._labelling.tend(stored, manifest, rentals)
         staged = self._staging.staged(stored.id, manifest)
         if not busy:
@@ -191,23 +193,24 @@ class Tending:
         elif not busy and self._clock.now() >= self._next_work.get(stored.id, 0.0):
             note = self._repair(stored, manifest, rentals, staged)
         if stored.renew:
-            await self._renew(stored, manifest, rentals)
-        await self._note(stored.id, note or self._unaffordable.get(stored.id, "") or said)
+            note = await self._renew(stored, manifest, rentals) or note
+        await self._note(stored.id, unfunded or note or self._unaffordable.get(stored.id, "") or said)
 
-    async def _advance(self, stored: StoredObject) -> list[Rental]:
-        """Every contract's next step: money first, then all of them together."""
+    async def _advance(self, stored: StoredObject) -> tuple[list[Rental], str]:
+        """Every contract's next step: money first, then all of them together; and why there is no money."""
         rentals = await self._store.rentals(stored.id)
         folder = self._staging.folder(stored.id)
         if any(rental.state in UNOPENED and not rental.dropped for rental in rentals):
             try:
                 await self._placing.fund(stored.rail)
+            except MarketRefusedError as error:
+                return list(rentals), f"the money for its contracts is not in the market: {error}"
             except MarketError as error:
-                await self._note(stored.id, f"no money in the market: {error}")
-                return list(rentals)
+                return list(rentals), f"the money for its contracts cannot be put into the market now: {error}"
         after = await together(self._contracts.advance(rental, folder) for rental in rentals)
         if after != list(rentals):
             self._changed()
-        return after
+        return after, ""
 
     async def _offer(
         self, stored: StoredObject, manifest: Manifest, shards: set[int], rentals: Sequence[Rental]
@@ -221,8 +224,9 @@ class Tending:
             self._changed()
         return placed.note
 
-    def _avoided(self, rentals: Sequence[Rental]) -> set[Address]:
-        """Hosts that gave a wrong answer, and for a while those that declined, or agreed and did not keep to it."""
+    def _avoided(self, rentals: Sequence[Rental]) -> dict[Address, str]:
+        """Hosts that gave a wrong answer, and for a while those that declined, or agreed and did not keep to it: host →
+        why."""
         now, policy = self._clock.wall(), self._policy
 
         def since(rental: Rental) -> int:
@@ -230,10 +234,22 @@ class Tending:
             start = rental.terms.start
             return start if rental.host_signature else start - policy.start_after(rental.terms.length)
 
+        def why(rental: Rental) -> str:
+            if rental.convicted:
+                return "answered an audit wrongly"
+            if rental.host_signature:
+                return "had a shard of it until lately"
+            return self._contracts.declined.get(rental.terms.host, "declined")
+
         return {
-            rental.terms.host
+            rental.terms.host: why(rental)
             for rental in rentals
-            if rental.convicted or ((rental.dropped or rental.state in ENDS) and now < since(rental) + policy.avoid)
+            if rental.convicted
+            or (
+                (rental.dropped or rental.state in ENDS)
+                and rental.id not in self._contracts.requoted
+                and now < since(rental) + policy.avoid
+            )
         }
 
     async def _free(
@@ -253,6 +269,8 @@ class Tending:
         """Begin what the object needs, if anything; returns what to tell the user."""
         plan = self._repairing.plan(manifest, rentals, staged, self._clock.wall())
         if not plan.rebuild and not plan.copy:
+            if plan.urgency is Urgency.GONE and rentals and all(rental.state in ENDS for rental in rentals):
+                return ENDED
             return plan.reason if plan.urgency is Urgency.GONE and manifest.shards else ""
         log.info("repair of %s: %s", stored.id, plan.reason)
         folder = self._staging.folder(stored.id)
@@ -264,7 +282,9 @@ class Tending:
         self._start(stored, repair)
         return f"in repair: {plan.reason}"
 
-    async def _renew(self, stored: StoredObject, manifest: Manifest, rentals: Sequence[Rental]) -> None:
+    async def _renew(self, stored: StoredObject, manifest: Manifest, rentals: Sequence[Rental]) -> str:
+        """Offer follow-up contracts where it is time; returns why a host gets none."""
+        note = ""
         for rental in to_renew(rentals, self._clock.wall(), self._policy):
             key = rental.id.hex()
             if self._clock.now() < self._next_offer.get(key, 0.0):
@@ -278,8 +298,10 @@ class Tending:
             except PeerApiError as error:
                 log.info("renewal with %s: %s", rental.url, error)
             except HostError as error:
-                log.info("no renewal with %s: %s", rental.url, error)
+                note = f"not renewed: {error}: its shard goes to another host"
+                log.warning("%s: %s", stored.id, note)
                 await self._store.save_rental(replace(rental, leaves=rental.terms.end))
+        return note
 
     # --- forgetting --------------------------------------------------------------------------------------------------
 
@@ -289,7 +311,8 @@ class Tending:
             await self._carrier.stop(rental.terms.root)
             if not rental.dropped and rental.state not in ENDS:
                 await self._store.save_rental(replace(rental, dropped=True))
-        after = await self._advance(stored)
+        after, unfunded = await self._advance(stored)
+        await self._note(stored.id, unfunded)
         if stored.manifest:
             await self._labelling.tend(stored, Manifest.decode(stored.manifest), after)
         self._staging.remove(stored.id)

@@ -27,7 +27,10 @@ from node.ports.renting import TransferError
 from node.storage import torrent as shard_torrent
 
 LOOK_EVERY = 10.0
-"""Seconds between two looks at how far a download is."""
+"""Seconds between two looks at how far a download is, at most."""
+UNREACHED = 4
+"""One part in so many of the deadline is enough where no peer ever was: a host that is away, or has deleted the shard,
+says nothing at all."""
 
 
 class EngineCarrier:
@@ -108,13 +111,15 @@ class EngineCarrier:
         peers: Sequence[tuple[str, int]],
         deadline: float,
     ) -> None:
-        done, stalled = -1, 0.0
-        while not (await asyncio.wait([finished], timeout=self._look_every))[0]:
+        done, stalled, look_every = -1, 0.0, min(self._look_every, deadline / 8)
+        while not (await asyncio.wait([finished], timeout=look_every))[0]:
             status = await self._engine.status(torrent)
-            stalled = stalled + self._look_every if status.done_bytes <= done else 0.0
+            stalled = stalled + look_every if status.done_bytes <= done else 0.0
             done = max(done, status.done_bytes)
             if stalled >= deadline:
                 raise TransferError(f"nothing came for {deadline:.0f} s")
+            if not status.peers and not done and stalled >= deadline / UNREACHED:
+                raise TransferError("its hosts cannot be reached, or do not have it")
             for host, port in peers:
                 await self._engine.connect(torrent, host, port)
         finished.result()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -24,7 +24,7 @@ from node.storage.terms import Wish, offer
 from node.store import SqlStore, open_store
 from node.volumes import DiskVolumes
 from tests.unit.storage.samples import AUDITOR, HOST, MARKET, RENTER, Kept
-from tests.unit.volumes.kit import open_volumes
+from tests.unit.volumes.kit import open_volumes, plenty
 from wallet.address import Address
 from wallet.chains.base import Call, Receipt, RevertedError
 from wallet.intents import Intent, IntentState
@@ -328,13 +328,15 @@ class Bench:
         self.real: ShardEngine | None = None
         """Used instead, from the next `restart` on."""
         self.fees = FreeFees(fee)
+        self.free: Callable[[Path], int] = plenty
+        """What the disk says it could still take."""
         self.steps_left: int | None = None
         self.steps = 0
         self.dead = False
         self._numbers = itertools.count()
 
     async def open(self) -> Bench:
-        self.volumes: DiskVolumes = open_volumes(self.folder)
+        self.volumes: DiskVolumes = open_volumes(self.folder, free=lambda disk: self.free(disk))
         disk = self.folder / "disk"
         disk.mkdir()
         await self.volumes.add(disk, 1 << 30)
@@ -349,7 +351,7 @@ class Bench:
 
     async def restart(self) -> None:
         self.volumes.close()
-        self.volumes = open_volumes(self.folder)
+        self.volumes = open_volumes(self.folder, free=lambda disk: self.free(disk))
         await self.volumes.volumes()
         self.engine.torrents.clear()
         contracts = await Contracts.open(DeadlyStore(self.store, self), RAIL, MARKET.contract)

@@ -20,6 +20,7 @@ from node.ports.peerapi import Peer, PeerAwayError, PeerRefusedError
 from node.ports.renting import (
     AuditRecord,
     FoundHost,
+    MarketError,
     MarketRefusedError,
     OnChain,
     Rental,
@@ -203,6 +204,12 @@ class FakeMarket:
         self.slashed = 0
         self.bonds = 0
         self.challenges: dict[bytes, int] = {}
+        self.away = ""
+        """Why the chain does not answer."""
+
+    def _ask(self) -> None:
+        if self.away:
+            raise MarketError(self.away)
 
     @property
     def market(self) -> Market:
@@ -219,12 +226,15 @@ class FakeMarket:
         return sum(entry.moved for entry in self.entries.values())
 
     async def balance(self) -> int:
+        self._ask()
         return self.free
 
     async def chain_time(self) -> int:
+        self._ask()
         return self._clock.seconds
 
     async def status(self, contract: StorageContract) -> OnChain:
+        self._ask()
         entry = self.entries.get(contract.digest(MARKET))
         if entry is None:
             return OnChain(MarketStatus.UNKNOWN)
@@ -313,6 +323,12 @@ class FakeMarket:
         if through > entry.paid:
             entry.moved += (through - entry.paid) * contract.price_per_epoch
             entry.paid = through
+
+    def prove_all(self) -> None:
+        """The hosts prove every epoch themselves, and the contracts run to their end."""
+        for entry in self.entries.values():
+            self.settle(entry.terms, entry.epochs)
+            self._end(entry, MarketStatus.COMPLETED)
 
     def _end(self, entry: Entry, status: MarketStatus) -> None:
         self.free += entry.terms.escrow - entry.moved

@@ -159,7 +159,7 @@ async def test_too_few_hosts_are_named_and_later_ones_are_taken(tmp_path: Path) 
     world.hosts[5].price = 10**20
     made = await world.renter.store(StoreRequest(path=source(tmp_path), k=3, n=6, days=10, max_price=10**16))
     await world.turn(times=5)
-    assert "1 more hosts are needed" in world.store.kept[made.id].note
+    assert "1 more host is needed; 1 other is known" in world.store.kept[made.id].note
     assert "too dear" in world.store.kept[made.id].note
     world.hosts[5].price = 10**15
     await world.until(lambda: world.store.kept[made.id].stage is Stage.KEPT)

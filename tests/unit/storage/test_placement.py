@@ -121,7 +121,7 @@ def test_equal_hosts_share_the_objects() -> None:
         ({"storage_price": 10**18 + 1}, "too dear"),
         ({"storage_price": 10**18, "upload_price": 1}, "all in: too dear"),
         ({"storage_price": 10**18, "download_price": 1}, "all in: too dear"),
-        ({"free": GIB - 1}, f"{GIB} are needed"),
+        ({"free": GIB - 1}, "1 GiB are needed"),
         ({"min_epochs": 31}, "or more"),
         ({"max_epochs": 29}, "at most"),
         ({"until": NOW}, "expired"),

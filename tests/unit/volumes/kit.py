@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 from node.ports.volumes import Place
 from node.volumes import DiskVolumes
@@ -40,6 +43,23 @@ async def fill(volumes: DiskVolumes, place: Place) -> None:
 
 def names(folder: Path) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir())
+
+
+@contextmanager
+def refusing(disk: Path, code: int) -> Iterator[None]:
+    """The disk takes no change: every write and deletion fails with this `errno`. Reading goes on."""
+    unlink = Path.unlink
+
+    def refuse(path: Path, *_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code), str(path))
+
+    def unlink_elsewhere(path: Path, missing_ok: bool = False) -> None:
+        if path.is_relative_to(disk):
+            refuse(path)
+        unlink(path, missing_ok)
+
+    with patch("node.volumes.volume.write_whole", refuse), patch.object(Path, "unlink", unlink_elsewhere):
+        yield
 
 
 def unplug(disk: Path) -> None:
