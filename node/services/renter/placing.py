@@ -140,7 +140,8 @@ class Placing:
         addresses = {host.peer.address for host in known}
         left = {host: why for host, why in avoid.items() if host in addresses}
         silent = len(found) - len(by_host)
-        return made, _missing(placement, known=len(known), silent=silent, left=left)
+        others = len(known) - len(placement.chosen)
+        return made, _missing(placement, known=others, silent=silent, left=left)
 
     async def renew(self, stored: StoredObject, manifest: Manifest, rental: Rental) -> Rental:
         """Offer the same host a contract that follows `rental`.
@@ -231,7 +232,8 @@ def _term(stored: StoredObject, now: int) -> int:
 
 
 def _missing(placement: Placement, *, known: int, silent: int, left: Mapping[Address, str]) -> str:
-    """Why there are not enough hosts; `silent`: how many did not answer, `left`: those that were not asked, and why."""
+    """Why there are not enough hosts. `known`: how many there are beside those chosen; `silent`: how many of them gave no
+    answer; `left`: those that were not asked, and why."""
     if not placement.missing:
         return ""
     each = [f"{host.evm}: {reason}" for host, reason in (*placement.refused.items(), *left.items())]

@@ -45,7 +45,7 @@ async def test_what_would_hold_it_up_is_said(tmp_path: Path) -> None:
     world = World(tmp_path, 4)
     wanted = request(tmp_path)
     (missing,) = (await world.renter.estimate(wanted)).notes
-    assert missing.startswith("2 more hosts are needed (4 found")
+    assert missing.startswith("2 more hosts are needed, and no other is known")
     world.limits = StorageLimits(per_day=1)
     await world.restart()
     _, limit = (await world.renter.estimate(wanted)).notes
