@@ -232,8 +232,8 @@ def _term(stored: StoredObject, now: int) -> int:
 
 
 def _missing(placement: Placement, *, known: int, silent: int, left: Mapping[Address, str]) -> str:
-    """Why there are not enough hosts. `known`: how many there are beside those chosen; `silent`: how many of them gave no
-    answer; `left`: those that were not asked, and why."""
+    """Why there are not enough hosts. `known`: how many there are beside those chosen; `silent`: how many of them gave
+    no answer; `left`: those that were not asked, and why."""
     if not placement.missing:
         return ""
     each = [f"{host.evm}: {reason}" for host, reason in (*placement.refused.items(), *left.items())]
