@@ -291,3 +291,12 @@ class ShardCarrier(Protocol):
 
         `deadline`: seconds without any progress until `TransferError`.
         """
+
+    async def sample(
+        self, root: bytes, length: int, piece: int, folder: Path, peers: Sequence[str], *, deadline: float
+    ) -> bool:
+        """Download one piece of the shard (`node.storage.torrent`) by way of `folder`, and throw it away.
+
+        False where that would show nothing or be in the way: this node offers or fetches the shard itself.
+        `deadline`: seconds without any progress until `TransferError`.
+        """
