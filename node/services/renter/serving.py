@@ -29,7 +29,7 @@ from node.storage.torrent import pieces
 
 
 class Serving:
-    """Completes audits on one market. `folder`: for pieces on their way; `uniform(a, b)`: a random number from a to b."""
+    """Completes audits on one market. `folder`: for pieces on their way; `uniform(a, b)`: random, from a to b."""
 
     def __init__(
         self,
