@@ -36,6 +36,8 @@ from tests.conformance.storage_kit import FUNDS, RENTER, StorageBench, storage_b
 from tests.unit.hosting.kit import FakeEngine, FreeFees
 from tests.unit.volumes.kit import open_volumes
 from wallet.address import Address
+from wallet.chains.base import Receipt
+from wallet.intents import Intent
 from wallet.keys import PrivateKey
 from wallet.outbox import Outbox
 from wallet.storage_terms import Market
@@ -88,6 +90,8 @@ class Landlord:
         self.engine = FakeEngine()
         self.serves = True
         self.away = False
+        self.transactions: list[str] = []
+        """Action and number of those that took effect."""
         self.host: Host
         self.api: HostApi
 
@@ -111,6 +115,12 @@ class Landlord:
         store = await open_store(self.folder / "node.db", None)
         stack.push_async_callback(store.close)
         settlement = settlement_of(bench, store, self.key, self.clock)
+
+        async def note(intent: Intent, receipt: Receipt) -> None:
+            _, _, action, number, _ = intent.key.split(":")
+            self.transactions.append(f"{action}:{number.partition('-')[0]}")
+
+        settlement.also_book.append(note)
         self.host = Host(
             await Contracts.open(store, bench.chain.rail.id, bench.market.address),
             TERMS,
