@@ -1,7 +1,8 @@
 """A renter and its hosts, all of it the node's own code, on the compiled contracts of a devnet.
 
 Only two things are doubles: shards move by copying files instead of over sockets, and calls between nodes go straight
-to the handlers of the host's API. Every node has a clock of its own, which shows the chain's time and may be wrong.
+to the handlers of the host's API, once they are found young enough. Every node has a clock of its own, which shows the
+chain's time and may be wrong.
 
 `Landlord` is an honest host. A crook is one with a departure: `Stage.crooked` puts something between its API and those
 who ask, the files on its disk can be changed, and `serves` says whether it uploads.
@@ -9,20 +10,24 @@ who ask, the files on its disk can be changed, and `serves` says whether it uplo
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from fractions import Fraction
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from node.http.hostapi import HostApi
 from node.http.peers import RefusalError
+from node.peerapi.envelope import EnvelopeError, Gate, Request
 from node.ports.peerapi import Peer, PeerAwayError, PeerRefusedError
 from node.ports.renting import FoundHost, Rental, TransferError
 from node.services.host.contracts import Contracts
 from node.services.host.host import Host
+from node.services.host.market import ChainFees
 from node.services.host.market import ChainMarket as HostMarket
 from node.services.host.terms import HostTerms
 from node.services.renter.chainmarket import ChainMarket as RenterMarket
@@ -33,7 +38,7 @@ from node.storage.placement import NEUTRAL
 from node.storage.sealing import wrapping_key
 from node.store import SqlStore, open_store
 from tests.conformance.storage_kit import FUNDS, RENTER, StorageBench, storage_bench
-from tests.unit.hosting.kit import FakeEngine, FreeFees
+from tests.unit.hosting.kit import FakeEngine
 from tests.unit.volumes.kit import open_volumes
 from wallet.address import Address
 from wallet.chains.base import Receipt
@@ -55,14 +60,14 @@ Answer = Callable[[str, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 
 
 class PartyClock:
-    """The chain's time as of the last look, and `skew` seconds more."""
+    """The chain's time as of the last look; the date is `skew` seconds ahead of it."""
 
     def __init__(self) -> None:
         self.chain = 0
         self.skew = 0
 
     def now(self) -> float:
-        return float(self.chain + self.skew)
+        return float(self.chain)
 
     def wall(self) -> int:
         return self.chain + self.skew
@@ -88,6 +93,7 @@ class Landlord:
         self.folder = folder
         self.clock = PartyClock()
         self.engine = FakeEngine()
+        self.gate = Gate(0)
         self.serves = True
         self.away = False
         self.transactions: list[str] = []
@@ -129,7 +135,7 @@ class Landlord:
             engine=self.engine,
             transactions=settlement,
             intents=store,
-            fees=FreeFees(),
+            fees=ChainFees(bench.chain, self.key.address, Fraction(1, 10**12)),
             key=self.key,
             clock=self.clock,
             random=Random(1),
@@ -190,11 +196,18 @@ class Direct:
     def __init__(self, stage: Stage, sender: Address) -> None:
         self._stage = stage
         self._sender = sender
+        self._nonces = itertools.count()
 
     async def ask(self, peer: Peer, path: str, body: Mapping[str, Any], *, deadline: float = 15.0) -> dict[str, Any]:
         landlord = next(each for each in self._stage.landlords if each.address == peer.address)
         if landlord.away:
             raise PeerAwayError(f"{peer.url}: no answer")
+        nonce = next(self._nonces).to_bytes(16, "big")
+        request = Request("POST", path, peer.address, self._stage.clock.wall(), nonce, b"")
+        try:
+            landlord.gate.admit(self._sender, request, landlord.clock.wall())
+        except EnvelopeError as error:
+            raise PeerRefusedError(error.code, str(error)) from None
 
         async def honest(path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
             return await landlord.api.routes()[path](self._sender, body)
