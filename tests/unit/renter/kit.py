@@ -355,6 +355,8 @@ class FakeHost:
     spent: bool = False
     serves: bool = True
     """Over BitTorrent."""
+    tells: bool = True
+    """Where its engine is."""
     shards: dict[bytes, bytes] = field(default_factory=dict)
     contracts: dict[bytes, StorageContract] = field(default_factory=dict)
     vouchers: dict[bytes, int] = field(default_factory=dict)
@@ -394,7 +396,8 @@ class FakeHost:
 
     def _terms(self, body: Mapping[str, Any]) -> dict[str, Any]:
         table = self.table
-        return Quote(MARKET, table, sign(MARKET, table, self.key), (self.engine,)).body()
+        peers = (self.engine,) if self.tells else ()
+        return Quote(MARKET, table, sign(MARKET, table, self.key), peers).body()
 
     def _propose(self, body: Mapping[str, Any]) -> dict[str, Any]:
         self.proposals += 1
