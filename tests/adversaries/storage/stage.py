@@ -141,6 +141,8 @@ class Landlord:
             random=Random(1),
         )
         settlement.also_book.append(self.host.claims.book)
+        # A crook does not look for what it lacks; and a read of 4 MiB an hour takes long where hours fly by.
+        self.host.selfcheck.look = _not_looked  # type: ignore[method-assign]
         self.api = HostApi([self.host], lambda: [self.engine_at])
         stack.push_async_callback(self.host.close)
         return self
@@ -154,6 +156,10 @@ class Landlord:
         path = self.shard(root)
         assert path is not None
         path.write_bytes(bytes(path.stat().st_size))
+
+
+async def _not_looked(blocks: int = 0) -> int:
+    return 0
 
 
 class Copies:
