@@ -218,6 +218,8 @@ class MemoryEngine:
             data, have = saved[b"torrent"], saved[b"have"]
         if data is None:
             raise ValueError("exactly one of torrent, magnet and resume")
+        if request.pieces is not None and request.torrent is None:
+            raise ValueError("pieces go with a torrent file")
         info = self.inspect(data)
         if info.v1 is None:
             raise BadTorrentError("not a usable torrent: the in-memory engine needs version 1 hashes")

@@ -293,10 +293,18 @@ class ShardCarrier(Protocol):
         """
 
     async def sample(
-        self, root: bytes, length: int, piece: int, folder: Path, peers: Sequence[str], *, deadline: float
+        self,
+        root: bytes,
+        length: int,
+        piece: int,
+        folder: Path,
+        peers: Sequence[str],
+        *,
+        deadline: float,
+        insist: bool = False,
     ) -> bool:
         """Download one piece of the shard (`node.storage.torrent`) by way of `folder`, and throw it away.
 
-        False where that would show nothing or be in the way: this node offers or fetches the shard itself.
-        `deadline`: seconds without any progress until `TransferError`.
+        False where this node has or fetches the shard itself, so that it cannot be tried; `insist`: interrupt `seed`
+        for it. `deadline`: seconds without any progress until `TransferError`.
         """

@@ -6,8 +6,9 @@ this host only. It is an ordinary request of an ordinary peer (BEP 3), the first
 host that wants to fail restores cannot tell the two apart by what is asked. It costs at most one piece, 1 MiB.
 
 What does not come leaves no signature, so it proves nothing to others: it counts as silence. There is no voucher, and
-from then on every audit asks for a piece until one comes. Silence of this kind is never taken to the chain: an answer
-there needs the shard and not the will to serve it, so the bond would be a present.
+from then on no audit passes without a piece. That holds while the shard is being repaired, too: this node has it then,
+and stops offering it for as long as it asks. Silence of this kind is never taken to the chain: an answer there needs
+the shard and not the will to serve it, so the bond would be a present.
 """
 
 from __future__ import annotations
@@ -55,24 +56,30 @@ class Serving:
     async def complete(self, rental: Rental, examined: Examined) -> Examined:
         """The audit as it stands after a piece was asked for, where it is this one's turn. Never raises for what the
         host does."""
-        if examined.finding.verdict is not Verdict.PASSED or not self._wanted(rental):
+        must = rental.missed > 0
+        if examined.finding.verdict is not Verdict.PASSED or not (must or self._drawn()):
             return examined
         terms = rental.terms
         piece = self._uniform(0, pieces(terms.length) - 1)
+        fault = ""
         try:
             peers = await self._peers(rental)
             tried = await self._carrier.sample(
-                terms.root, terms.length, piece, self._folder, peers, deadline=self._policy.stalled
+                terms.root, terms.length, piece, self._folder, peers, deadline=self._policy.stalled, insist=must
             )
         except TransferError as error:
-            reason = f"it answers, but piece {piece} does not come over BitTorrent: {error}"
+            tried, fault = False, str(error)
+        if must and not tried:
+            fault = fault or "this node has or fetches the shard itself now"
+        if fault:
+            reason = f"it answers, but piece {piece} does not come over BitTorrent: {fault}"
             return Examined(Finding(Verdict.SILENT, reason), self._clock.wall(), None, unserved=True)
         if not tried:
             return examined
         return replace(examined, finding=Finding(Verdict.PASSED, f"{examined.finding.reason}; piece {piece} came"))
 
-    def _wanted(self, rental: Rental) -> bool:
-        return rental.missed > 0 or self._uniform(1, PER_MILLE) <= self._policy.sampled
+    def _drawn(self) -> bool:
+        return self._uniform(1, PER_MILLE) <= self._policy.sampled
 
     async def _peers(self, rental: Rental) -> tuple[str, ...]:
         """Where its engine is, by its latest word. Raises `TransferError`."""

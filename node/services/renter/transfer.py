@@ -50,7 +50,7 @@ class EngineCarrier:
         self._addresses = addresses
         self._look_every = look_every
         self._ours: set[TorrentId] = set()
-        self._seeding: dict[bytes, TorrentId] = {}
+        self._seeding: dict[bytes, tuple[TorrentId, Path]] = {}
         self._waiting: dict[TorrentId, asyncio.Future[None]] = {}
         self._samples: dict[TorrentId, asyncio.Task[None]] = {}
 
@@ -83,13 +83,13 @@ class EngineCarrier:
             return  # another object has the same shard, or this node is its host as well
         except (EngineError, OSError, ValueError) as error:
             raise TransferError(f"the shard cannot be offered: {error}") from error
-        self._seeding[root] = torrent
+        self._seeding[root] = torrent, folder
         self._ours.add(torrent)
 
     async def stop(self, root: bytes) -> None:
-        torrent = self._seeding.pop(root, None)
-        if torrent is not None:
-            await self._remove(torrent)
+        seeding = self._seeding.pop(root, None)
+        if seeding is not None:
+            await self._remove(seeding[0])
 
     async def fetch(self, root: bytes, length: int, folder: Path, peers: Sequence[str], *, deadline: float) -> Path:
         path, torrent = folder / root.hex(), torrent_id(root, length)
@@ -107,7 +107,28 @@ class EngineCarrier:
         return path
 
     async def sample(
-        self, root: bytes, length: int, piece: int, folder: Path, peers: Sequence[str], *, deadline: float
+        self,
+        root: bytes,
+        length: int,
+        piece: int,
+        folder: Path,
+        peers: Sequence[str],
+        *,
+        deadline: float,
+        insist: bool = False,
+    ) -> bool:
+        seeding = self._seeding.get(root) if insist else None
+        if seeding is None:
+            return await self._sample(root, length, piece, folder, peers, deadline)
+        await self.stop(root)
+        try:
+            return await self._sample(root, length, piece, folder, peers, deadline)
+        finally:
+            with contextlib.suppress(TransferError):  # who delivers it offers it again
+                await self.seed(root, length, seeding[1])
+
+    async def _sample(
+        self, root: bytes, length: int, piece: int, folder: Path, peers: Sequence[str], deadline: float
     ) -> bool:
         torrent, data = torrent_id(root, length), shard_torrent.torrent(root, length)
         if torrent in self._waiting or torrent in self._samples:

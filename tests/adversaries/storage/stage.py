@@ -191,9 +191,17 @@ class Copies:
         return Path(shutil.copyfile(self._server(root, peers), folder / root.hex()))
 
     async def sample(
-        self, root: bytes, length: int, piece: int, folder: Path, peers: Sequence[str], *, deadline: float
+        self,
+        root: bytes,
+        length: int,
+        piece: int,
+        folder: Path,
+        peers: Sequence[str],
+        *,
+        deadline: float,
+        insist: bool = False,
     ) -> bool:
-        return root not in self._seeding and bool(self._server(root, peers))
+        return (insist or root not in self._seeding) and bool(self._server(root, peers))
 
 
 class Direct:

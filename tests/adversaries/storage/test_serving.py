@@ -38,6 +38,11 @@ async def days(world: World, count: int) -> None:
         await world.turn(60)
 
 
+def staged(world: World) -> list[Path]:
+    """Shards that the renter has itself."""
+    return [path for path in (world.base / "renter" / "staging").rglob("*") if len(path.name) == 64]
+
+
 async def latest(world: World, rental: Rental) -> Rental:
     return next(each for each in await world.store.rentals() if each.id == rental.id)
 
@@ -84,6 +89,22 @@ async def test_a_host_that_serves_again_is_paid_again(tmp_path: Path) -> None:
     cheat.serves = True
     await days(world, 1)
     assert (await latest(world, cheated)).vouched == 3
+
+
+async def test_while_its_shard_is_being_repaired_a_host_is_vouched_for_only_if_it_serves(tmp_path: Path) -> None:
+    """Fails: the renter has the shard itself then and offers it to others; it stops that to ask for a piece.
+
+    Cheat: its vouchers, as before. Victim: the seconds for which it does not offer the shard.
+    """
+    world = World(tmp_path, 6, policy=replace(POLICY, sampled=1000, patience=1))  # nobody to take it instead
+    _, cheated, cheat = await kept(world, tmp_path)
+    cheat.serves = False
+    await days(world, 4)
+    assert cheated.terms.root.hex() in {path.name for path in staged(world)}
+    assert (await latest(world, cheated)).vouched == 0
+    cheat.serves = True
+    await days(world, 1)
+    assert (await latest(world, cheated)).vouched == 5
 
 
 async def test_every_host_is_asked_for_pieces_at_random_and_an_honest_one_loses_nothing(tmp_path: Path) -> None:

@@ -537,11 +537,19 @@ class CopyCarrier:
         raise TransferError("its host is away")
 
     async def sample(
-        self, root: bytes, length: int, piece: int, folder: Path, peers: Sequence[str], *, deadline: float
+        self,
+        root: bytes,
+        length: int,
+        piece: int,
+        folder: Path,
+        peers: Sequence[str],
+        *,
+        deadline: float,
+        insist: bool = False,
     ) -> bool:
         assert 0 <= piece < pieces(length)
         with self._world.points.passing():
-            if root in self.seeding:
+            if root in self.seeding and not insist:
                 return False
             for host in self._world.hosts:
                 if host.engine in peers and host.alive and host.serves and host.path(root).exists():

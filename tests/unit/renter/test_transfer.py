@@ -118,6 +118,30 @@ async def test_a_piece_comes_from_whoever_serves_it_and_nothing_of_it_stays(tmp_
     assert not any((tmp_path / "bits").rglob("*"))
 
 
+async def test_a_piece_that_is_insisted_on_comes_from_the_other_although_we_offer_the_shard(
+    tmp_path: Path, worker_id: str
+) -> None:
+    root, data = shard(tmp_path / "host")
+    shard(tmp_path / "renter")
+    (tmp_path / "third").mkdir()
+    async with (
+        carrier(host_for(worker_id, 73)) as (host, at),
+        carrier(host_for(worker_id, 74)) as (renter, here),
+        carrier(host_for(worker_id, 75)) as (third, _),
+    ):
+        await host.seed(root, LENGTH, tmp_path / "host")
+        await renter.seed(root, LENGTH, tmp_path / "renter")
+        bits = tmp_path / "bits"
+        async with asyncio.timeout(60):
+            assert not await renter.sample(root, LENGTH, 3, bits, [at], deadline=30)
+            assert await renter.sample(root, LENGTH, 3, bits, [at], deadline=30, insist=True)
+            await host.stop(root)
+            with pytest.raises(TransferError, match="nothing came"):
+                await renter.sample(root, LENGTH, 3, bits, [at], deadline=0.2, insist=True)
+            path = await third.fetch(root, LENGTH, tmp_path / "third", [here], deadline=30)
+        assert path.read_bytes() == data
+
+
 async def test_who_wants_a_whole_shard_does_not_wait_for_a_piece_of_it(tmp_path: Path, worker_id: str) -> None:
     root, data = shard(tmp_path / "have")
     async with carrier(host_for(worker_id, 71)) as (have, at), carrier(host_for(worker_id, 72)) as (want, _):
