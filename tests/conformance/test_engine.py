@@ -190,9 +190,11 @@ async def test_of_a_torrent_only_the_pieces_that_are_wanted_are_fetched(
     assert (await leecher.engine.read_piece(name, 7)).data == data[7 * PIECE : 8 * PIECE]
     await leecher.engine.remove(name, delete_files=True)
     assert sum(event.length for event in leecher.all(BytesReceived)) == PIECE
-    for wrong in (AddTorrent(save_path=tmp_path, torrent=torrent, pieces=(-(-SIZE // PIECE),)),
-                  AddTorrent(save_path=tmp_path, torrent=torrent, pieces=()),
-                  AddTorrent(save_path=tmp_path, resume=encode({"torrent": torrent, "have": b""}), pieces=(1,))):
+    for wrong in (
+        AddTorrent(save_path=tmp_path, torrent=torrent, pieces=(-(-SIZE // PIECE),)),
+        AddTorrent(save_path=tmp_path, torrent=torrent, pieces=()),
+        AddTorrent(save_path=tmp_path, resume=encode({"torrent": torrent, "have": b""}), pieces=(1,)),
+    ):
         with pytest.raises(ValueError, match="pieces"):
             await leecher.engine.add(wrong)
 

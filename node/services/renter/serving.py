@@ -29,6 +29,10 @@ from node.storage.audit import PER_MILLE, Finding, Verdict
 from node.storage.torrent import pieces
 
 
+WAIT = 60.0
+"""Seconds for a piece of 1 MiB: an upload slot may have to come free. A host that is too busy is asked again."""
+
+
 class Serving:
     """Completes audits on one market. `folder`: for pieces on their way; `uniform(a, b)`: random, from a to b."""
 
@@ -65,7 +69,13 @@ class Serving:
         try:
             peers = await self._peers(rental)
             tried = await self._carrier.sample(
-                terms.root, terms.length, piece, self._folder, peers, deadline=self._policy.stalled, insist=must
+                terms.root,
+                terms.length,
+                piece,
+                self._folder,
+                peers,
+                deadline=min(WAIT, self._policy.stalled),
+                insist=must,
             )
         except TransferError as error:
             tried, fault = False, str(error)
