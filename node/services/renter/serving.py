@@ -28,7 +28,6 @@ from node.services.renter.policy import Policy
 from node.storage.audit import PER_MILLE, Finding, Verdict
 from node.storage.torrent import pieces
 
-
 WAIT = 60.0
 """Seconds for a piece of 1 MiB: an upload slot may have to come free. A host that is too busy is asked again."""
 

@@ -139,7 +139,10 @@ async def test_who_audits_for_somebody_else_asks_for_pieces_too(tmp_path: Path) 
 
 
 async def test_a_host_that_says_nowhere_where_its_engine_is_does_not_serve(tmp_path: Path) -> None:
-    """Fails: an owner could not fetch from it either. Cheat: its vouchers. Victim: as above."""
+    """Fails: an owner could not fetch from it either; addresses that are none are refused when they are read.
+
+    Cheat: its vouchers. Victim: as above.
+    """
     world = World(tmp_path, 6, policy=replace(POLICY, sampled=1000))
     _, cheated, cheat = await kept(world, tmp_path)
     cheat.tells = False
