@@ -33,6 +33,7 @@ from node.services.host.terms import HostTerms
 from node.services.renter.chainmarket import ChainMarket as RenterMarket
 from node.services.renter.keeper import Renter, StoreRequest
 from node.services.renter.policy import Policy
+from node.services.renter.spending import StorageLimits
 from node.services.settlement import Settlement, SettlementSettings
 from node.storage.placement import NEUTRAL
 from node.storage.sealing import wrapping_key
@@ -286,6 +287,7 @@ class Stage:
             wrapping=wrapping_key(b"\x07" * 64),
             clock=self.clock,
             policy=self.policy,
+            limits=StorageLimits(),
             nonce=Random(1).randbytes,
             uniform=lambda least, most: least,  # audits come as early in their epochs as they can
         )

@@ -9,10 +9,10 @@ import pytest
 
 from node.http.hostapi import HostApi
 from node.http.peers import RefusalError
-from node.services.host.answers import BURST, EVERY
 from node.services.host.errors import RefusedError
 from node.storage.audit import MAX_SAMPLE, Proof
 from node.storage.messages import ChallengeCall
+from node.storage.terms import answered_blocks, audited_blocks
 from tests.contracts.storage.bench import ANSWER_PERIOD, BOND, StorageBench, Terms, refused
 from tests.contracts.storage.case import AUDITOR as CHAIN_AUDITOR
 from tests.contracts.storage.case import COLLATERAL, ESCROW, HOST, MALLORY, balances
@@ -82,7 +82,7 @@ async def test_spam_that_no_party_has_signed_for_now_reads_nothing(host: Bench, 
     code, sender, change = SPAM[name]
     contract = await host.rented(SHARD)
     reads = Reads(host)
-    for number in range(3 * BURST):
+    for number in range(20):
         call = change(challenge_call(contract, host.clock.wall(), 2, number))
         with pytest.raises(RefusedError) as error:
             await host.host.answers.answer(sender, call)
@@ -91,29 +91,32 @@ async def test_spam_that_no_party_has_signed_for_now_reads_nothing(host: Bench, 
     await host.challenge(contract)  # the renter's own is answered all the same
 
 
-async def test_a_party_that_spams_gets_an_answer_a_minute_and_leaves_the_other_party_its_own(host: Bench) -> None:
-    """Fails: each party of a contract has a rate, and an answer has at most 64 blocks.
+async def test_a_party_that_spams_sees_what_an_epoch_pays_for_and_leaves_the_other_party_its_own(host: Bench) -> None:
+    """Fails: each party of a contract is shown so many blocks an epoch, which the price includes.
 
-    Cheat (a renter, or an auditor that wants the host to miss the renter's audit): its requests. Victim: a burst of 8
-    answers, then 1 MiB a minute per contract and party.
+    Cheat (a renter, or an auditor that wants the host to miss the renter's audit): its requests. Victim: the blocks of
+    four audits per epoch and party, of which the price has two.
     """
     contract = await host.rented(SHARD)
-    reads = Reads(host)
+    host.at(contract, 0)
+    reads, shown = Reads(host), 0
     for number in range(60):
         call = challenge_call(contract, host.clock.wall(), 2, number)
         call = replace(call, signature=sign(MARKET, call.challenge, AUDITOR))
-        if number < BURST:
+        if shown + 2 <= answered_blocks(contract.length):
             await host.host.answers.answer(AUDITOR.address, call)
+            shown += 2
         else:
             with pytest.raises(RefusedError) as error:
                 await host.host.answers.answer(AUDITOR.address, call)
             assert error.value.code == "often"
-    assert reads.count == BURST
+    assert reads.count == shown // 2 < 60
+    assert answered_blocks(contract.length) == 2 * audited_blocks(contract.length)
     await host.challenge(contract)
-    host.clock.time += EVERY
+    host.at(contract, 1)
     call = challenge_call(contract, host.clock.wall(), 2, 1000)
     await host.host.answers.answer(AUDITOR.address, call)
-    assert reads.count == BURST + 2
+    assert reads.count == shown // 2 + 2
 
 
 async def test_a_challenge_sent_again_and_again_is_answered_from_memory(host: Bench) -> None:
