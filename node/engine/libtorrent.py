@@ -156,13 +156,19 @@ class LibtorrentEngine:
     async def add(self, request: AddTorrent) -> TorrentId:
         if sum(source is not None for source in (request.torrent, request.magnet, request.resume)) != 1:
             raise ValueError("exactly one of torrent, magnet and resume")
+        torrent, resume = request.torrent, request.resume
+        if request.pieces is not None:
+            if torrent is None:
+                raise ValueError("pieces go with a torrent file")
+            resume = native.wanting(torrent, self.inspect(torrent), request.pieces)
+            torrent = None
         return TorrentId(
             await self._call(
                 self._native().add,
                 str(request.save_path.absolute()),
-                request.torrent,
+                torrent,
                 request.magnet,
-                request.resume,
+                resume,
                 request.paused,
                 request.seed_mode,
                 request.recheck,

@@ -218,16 +218,18 @@ class MemoryEngine:
             data, have = saved[b"torrent"], saved[b"have"]
         if data is None:
             raise ValueError("exactly one of torrent, magnet and resume")
+        if request.pieces is not None and request.torrent is None:
+            raise ValueError("pieces go with a torrent file")
         info = self.inspect(data)
         if info.v1 is None:
             raise BadTorrentError("not a usable torrent: the in-memory engine needs version 1 hashes")
         if info.id in self.torrents:
             raise DuplicateTorrentError("this torrent is here already")
-        torrent = MemoryTorrent(info, data, request.save_path, paused=request.paused)
+        torrent = MemoryTorrent(info, data, request.save_path, paused=request.paused, wanted=request.pieces)
         self.torrents[info.id] = torrent
         torrent.load(trust=request.seed_mode, claimed=None if request.recheck else have)
         self.tell(TorrentChecked(info.id))
-        if torrent.complete:
+        if torrent.finished:
             self.tell(TorrentFinished(info.id))
         for host, port in request.peers:
             await self.connect(info.id, host, port)
@@ -429,7 +431,7 @@ class MemoryEngine:
         other = link.other
         theirs = other.owner.torrents.get(link.torrent) if other else None
         ours = self.torrents.get(link.torrent)
-        return theirs is not None and ours is not None and not (theirs.complete or theirs.paused or ours.paused)
+        return theirs is not None and ours is not None and not (theirs.finished or theirs.paused or ours.paused)
 
     def _send_block(self, link: Link) -> bool:
         other = link.other
@@ -471,7 +473,7 @@ class MemoryEngine:
             self.tell(PieceFailed(link.torrent, piece))
         elif verdict:
             self.tell(PieceVerified(link.torrent, piece))
-            if torrent.complete:
+            if torrent.finished:
                 self.tell(TorrentFinished(link.torrent))
 
 

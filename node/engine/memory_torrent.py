@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ MAX_TORRENT = 64 << 20
 class MemoryTorrent:
     """Data in memory while it is incomplete, written out piece by piece as pieces pass."""
 
-    def __init__(self, info: TorrentInfo, data: bytes, save_path: Path, *, paused: bool) -> None:
+    def __init__(
+        self, info: TorrentInfo, data: bytes, save_path: Path, *, paused: bool, wanted: Sequence[int] | None = None
+    ) -> None:
         self.info = info
         self.data = data
         self.save_path = save_path
@@ -29,6 +32,9 @@ class MemoryTorrent:
         hashes: bytes = found[b"pieces"]
         self.hashes = [hashes[i : i + 20] for i in range(0, len(hashes), 20)]
         self.have = bytearray(len(self.hashes))
+        self.wanted = list(range(len(self.hashes))) if wanted is None else sorted(set(wanted))
+        if wanted is not None and not (self.wanted and 0 <= self.wanted[0] <= self.wanted[-1] < len(self.hashes)):
+            raise ValueError(f"wanted: some of the pieces 0 to {len(self.hashes) - 1}")
         self.layout = self._layout(found)
         self.length = sum(length for _, length in self.layout)
         self._partial: dict[int, bytearray] = {}
@@ -51,6 +57,11 @@ class MemoryTorrent:
     @property
     def complete(self) -> bool:
         return all(self.have)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all that is wanted is here."""
+        return all(self.have[piece] for piece in self.wanted)
 
     @property
     def done_bytes(self) -> int:
@@ -100,13 +111,13 @@ class MemoryTorrent:
         """How many blocks are missing here that somebody who has `available` can send."""
         return sum(
             len(self._missing[piece]) if piece in self._missing else -(-self.size_of(piece) // BLOCK)
-            for piece, theirs in enumerate(available)
-            if theirs and not self.have[piece]
+            for piece in self.wanted
+            if available[piece] and not self.have[piece]
         )
 
     def next_request(self, available: bytearray) -> tuple[int, int] | None:
         """The next block to ask for from somebody who has `available`: (piece, offset)."""
-        order = range(len(self.have)) if self.first is None else (self.first, *range(len(self.have)))
+        order = self.wanted if self.first is None else (self.first, *self.wanted)
         for piece in order:
             if self.have[piece] or not available[piece]:
                 continue

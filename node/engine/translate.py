@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from node.bencode import BencodeError, decode, encode
 from node.engine._native import FaultError
 from node.ports.engine import (
     BadMagnetError,
@@ -113,6 +114,31 @@ def to_info(found: Mapping[str, Any]) -> TorrentInfo:
     )
 
 
+def wanting(torrent: bytes, info: TorrentInfo, pieces: Sequence[int]) -> bytes:
+    """Resume data of a torrent of which nothing is here and these pieces are wanted.
+
+    libtorrent takes priorities with a new torrent in this form only; set later, others would be under way already.
+    Raises `BadTorrentError`, and `ValueError` for pieces that the torrent does not have.
+    """
+    if not pieces or not 0 <= min(pieces) <= max(pieces) < info.pieces:
+        raise ValueError(f"wanted: some of the pieces 0 to {info.pieces - 1}")
+    try:
+        content = decode(torrent, max_bytes=_MAX_TORRENT, max_depth=32, max_items=4_000_000)[b"info"]
+    except BencodeError as error:
+        raise BadTorrentError(f"not a torrent to take pieces of: {error}") from None
+    priorities = bytearray(info.pieces)
+    for piece in pieces:
+        priorities[piece] = _DEFAULT_PRIORITY
+    resume = {
+        "file-format": "libtorrent resume file",
+        "file-version": 1,
+        "info": content,
+        "piece_priority": priorities,
+    }
+    hashes = {"info-hash": info.v1, "info-hash2": info.v2}
+    return encode(resume | {name: bytes.fromhex(found) for name, found in hashes.items() if found})
+
+
 # lt::torrent_status::state_t
 _STATES = {
     1: TorrentState.CHECKING,
@@ -177,6 +203,8 @@ def to_peer(torrent: TorrentId, peer: Peer) -> PeerStatus:
 # libtorrent's alert categories (alert_category): error, storage, tracker, status.
 _ALERT_MASK = 0x1 | 0x8 | 0x10 | 0x40
 _INT_MAX = 2**31 - 1
+_MAX_TORRENT = 64 << 20
+_DEFAULT_PRIORITY = 4  # lt::default_priority
 _SEND_BUFFER = 3 * 1024 * 1024
 
 

@@ -126,6 +126,8 @@ class AddTorrent:
     """Trust that all data is there; pieces are checked when they are first read."""
     recheck: bool = False
     """Hash what is on disk before anything else (after an unclean stop), whatever the resume data claims."""
+    pieces: Sequence[int] | None = None
+    """Ask for these only, and be finished with them; None: for all. With `torrent` alone."""
     trackers: Sequence[str] = ()
     peers: Sequence[tuple[str, int]] = ()
 

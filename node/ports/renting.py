@@ -291,3 +291,20 @@ class ShardCarrier(Protocol):
 
         `deadline`: seconds without any progress until `TransferError`.
         """
+
+    async def sample(
+        self,
+        root: bytes,
+        length: int,
+        piece: int,
+        folder: Path,
+        peers: Sequence[str],
+        *,
+        deadline: float,
+        insist: bool = False,
+    ) -> bool:
+        """Download one piece of the shard (`node.storage.torrent`) by way of `folder`, and throw it away.
+
+        False where this node has or fetches the shard itself, so that it cannot be tried; `insist`: interrupt `seed`
+        for it. `deadline`: seconds without any progress until `TransferError`.
+        """

@@ -22,7 +22,9 @@ from __future__ import annotations
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any, ClassVar, NamedTuple, Self
 
 from node.storage.audit import MAX_SAMPLE, Challenge, Proof
@@ -101,9 +103,13 @@ def _read_decimal(value: Any) -> int:
 
 
 def _read_peer(value: Any) -> str:
-    if not isinstance(value, str) or len(value) > MAX_PEER or not _PEER.match(value):
-        raise ValueError("wanted an IP address and port, such as 192.0.2.1:6881")
-    return value
+    if isinstance(value, str) and len(value) <= MAX_PEER and _PEER.match(value):
+        host, _, port = value.rpartition(":")
+        with suppress(ValueError):
+            ip_address(host.strip("[]"))
+            if int(port) < 2**16:
+                return value
+    raise ValueError("wanted an IP address and port, such as 192.0.2.1:6881")
 
 
 def _read_url(value: Any) -> str:

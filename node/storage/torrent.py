@@ -26,6 +26,11 @@ def piece_length(length: int) -> int:
     return min(MAX_PIECE, max(BLOCK, 1 << (wanted - 1).bit_length()))
 
 
+def pieces(length: int) -> int:
+    """How many pieces a shard of `length` bytes has."""
+    return -(-length // piece_length(length))
+
+
 def info(root: bytes, length: int) -> bytes:
     """The bencoded info dictionary. Raises `ValueError` for a root or length that no shard has."""
     if len(root) != NODE:

@@ -177,6 +177,28 @@ async def test_a_download_is_complete_verified_and_equal(world: World, share: An
     assert (tmp_path / "f.bin").read_bytes() == data
 
 
+async def test_of_a_torrent_only_the_pieces_that_are_wanted_are_fetched(
+    world: World, share: Any, tmp_path: Path
+) -> None:
+    folder, data, torrent = share
+    seeder, _ = await world.seeder(folder, torrent)
+    leecher = await world.engine()
+    request = AddTorrent(save_path=tmp_path, torrent=torrent, peers=[peer_at(seeder)], pieces=(7,))
+    name = await leecher.engine.add(request)
+    await leecher.until(TorrentFinished)
+    assert [event.piece for event in leecher.all(PieceVerified)] == [7]
+    assert (await leecher.engine.read_piece(name, 7)).data == data[7 * PIECE : 8 * PIECE]
+    await leecher.engine.remove(name, delete_files=True)
+    assert sum(event.length for event in leecher.all(BytesReceived)) == PIECE
+    for wrong in (
+        AddTorrent(save_path=tmp_path, torrent=torrent, pieces=(-(-SIZE // PIECE),)),
+        AddTorrent(save_path=tmp_path, torrent=torrent, pieces=()),
+        AddTorrent(save_path=tmp_path, resume=encode({"torrent": torrent, "have": b""}), pieces=(1,)),
+    ):
+        with pytest.raises(ValueError, match="pieces"):
+            await leecher.engine.add(wrong)
+
+
 async def test_marks_of_every_message_are_the_same_on_both_sides(world: World, share: Any, tmp_path: Path) -> None:
     folder, _, torrent = share
     seeder, _ = await world.seeder(folder, torrent, notify_bytes=16 * 1024, upload_limit=6_000_000)

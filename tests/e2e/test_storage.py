@@ -41,9 +41,11 @@ def test_what_three_hosts_keep_comes_back_from_two_of_them(tmp_path: Path, worke
             made,
             owner,
             f"/v1/storage/{stored}",
-            lambda each: all(int(contract["paid"]) > 0 for contract in each["contracts"]),
+            # A renewal, which may be there already, is not paid yet.
+            lambda each: len({contract["host"] for contract in each["contracts"] if int(contract["paid"]) > 0}) == 3,
             "each host was audited and has a voucher",
-            step=DAY // 4,
+            # An audit comes at any moment of an epoch of a day: minutes before its end hardly any is still to come.
+            step=DAY // 2 - 300,
         )
         hosts[0].kill()
         said = owner.cli("restore", stored, "-o", str(tmp_path / "back"))

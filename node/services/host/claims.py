@@ -137,8 +137,11 @@ class Claims:
         key = await self._key(contract_id, duty.action, number)
         if key is None:
             return False, ""
-        if duty.optional and await self._intents.intent(key) is None and (why := await self._too_dear(duty, call)):
-            return False, why
+        if await self._intents.intent(key) is None:
+            # Raises where the chain would refuse it now, as when our clock is ahead: that uses up no attempt.
+            fee = await self._fees.fee(call)
+            if duty.optional and (why := self._too_dear(duty, fee)):
+                return False, why
         await self._transactions.perform(key, call)
         return True, ""
 
@@ -184,8 +187,7 @@ class Claims:
                 return None
         return None
 
-    async def _too_dear(self, duty: Duty, call: Call) -> str:
-        fee = await self._fees.fee(call)
+    def _too_dear(self, duty: Duty, fee: int | None) -> str:
         if fee is None:
             # A settlement can wait for the end of the term; a proof cannot.
             return "its fee cannot be compared with what it brings" if duty.action is Action.SETTLE else ""

@@ -71,16 +71,17 @@ def duties(record: HostedContract, chain: OnChain, now: int) -> list[Duty]:
     opened = chain.status == MarketStatus.ACTIVE
     if not opened and chain.status != MarketStatus.UNKNOWN:
         return []
+    readable = record.whole and not record.damaged
+    found = []
+    if readable and chain.answer_by:
+        # When it begins and until when, the market knows: our clock may be wrong, and all is at stake.
+        found.append(Duty(Action.ANSWER, chain.answer_by))
     if now < contract.start and record.cancel is None:
         if record.whole or now < call_off_at(record):
-            return []
+            return found
         return [Duty(Action.CALL_OFF, 0, contract.collateral, optional=not opened)]
     if not opened:
         return []
-    readable = record.whole and not record.damaged
-    found = []
-    if readable and chain.answer_by and now <= chain.answer_by:
-        found.append(Duty(Action.ANSWER, chain.answer_by))
     if record.cancel is not None:
         # It pays for all that was kept: nothing else is worth a fee.
         return [*found, Duty(Action.CANCEL, record.cancel)]

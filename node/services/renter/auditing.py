@@ -43,12 +43,13 @@ AT_ONCE = 8
 @dataclass(frozen=True, slots=True)
 class Examined:
     """What an audit found. `evidence` None: nothing that could be shown to others; `wrong`: a block index that the host
-    answered wrongly, where it did."""
+    answered wrongly, where it did; `unserved`: it answered, and did not serve a piece (`serving`)."""
 
     finding: Finding
     at: int
     evidence: Evidence | None
     wrong: int | None = None
+    unserved: bool = False
 
     def record(self, rental: Rental, epoch: int) -> AuditRecord:
         return AuditRecord(

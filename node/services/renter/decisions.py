@@ -61,7 +61,12 @@ def todo(rental: Rental, now: int, policy: Policy) -> Todo:
 
 def given_up(rental: Rental, policy: Policy) -> bool:
     """Whether this contract keeps its shard no more, as far as we can know."""
-    return rental.state in ENDS or rental.dropped or rental.convicted or rental.missed >= policy.patience
+    return rental.state in ENDS or rental.dropped or failed(rental, policy)
+
+
+def failed(rental: Rental, policy: Policy) -> bool:
+    """Whether its host did not keep the contract, or has long not shown that it does."""
+    return rental.state is State.FAILED or rental.convicted or rental.missed >= policy.patience
 
 
 def latest(rentals: Iterable[Rental], policy: Policy) -> dict[int, Rental]:

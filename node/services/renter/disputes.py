@@ -3,7 +3,7 @@
 The challenge on chain names a block that the host could not show, or, where it was silent, a random one. It costs a
 bond, which comes back if nobody answers in time, and goes to the host's payee otherwise; so it is opened only after a
 signed wrong answer, or silence that has lasted, and never above the bond that the policy allows. An answer to a host's
-silence is worth its bond: it shows that the shard is there.
+silence is worth its bond: it shows that the shard is there. Of a host that answers and does not serve, that is known.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class Disputes:
     async def hear(self, rental: Rental, examined: Examined) -> None:
         """An audit did not pass."""
         wrong = examined.finding.verdict is Verdict.WRONG
-        if not self._policy.dispute or not (wrong or rental.missed >= self._policy.patience):
+        lasting = rental.missed >= self._policy.patience and not examined.unserved
+        if not self._policy.dispute or not (wrong or lasting):
             return
         if rental.id in self._opened or rental.state not in (State.ACTIVE, State.EXITING):
             return

@@ -42,6 +42,7 @@ from node.services.renter.recovering import Recovering, Recovery
 from node.services.renter.repairing import Repairing
 from node.services.renter.restores import Restores
 from node.services.renter.restoring import Restoring
+from node.services.renter.serving import Serving
 from node.services.renter.spending import Spending, StorageLimits
 from node.services.renter.staging import Staging
 from node.services.renter.tending import Tending
@@ -131,6 +132,7 @@ class Renter:
         self._tending: dict[str, Tending] = {}
         self._placing: dict[str, Placing] = {}
         self._watch: dict[str, Watch] = {}
+        self._serving: dict[str, Serving] = {}
         self._disputes: dict[str, Disputes] = {}
         self._markets = markets
         self._spending = spending = Spending(store, clock, limits)
@@ -157,9 +159,10 @@ class Renter:
                 wrapping=wrapping, nonce=nonce, changed=self._more.set,
             )  # fmt: skip
             self._disputes[rail] = Disputes(market, store, policy, uniform=uniform)
+            self._serving[rail] = Serving(carrier, hosts[rail], base / "sampling", clock, policy, uniform=uniform)
             self._watch[rail] = Watch(
-                auditing=auditing, hosts=hosts[rail], store=store, key=key, clock=clock, policy=policy, uniform=uniform,
-                follow=contracts.follow, disputed=self._disputes[rail].hear,
+                auditing=auditing, serving=self._serving[rail], hosts=hosts[rail], store=store, key=key, clock=clock,
+                policy=policy, uniform=uniform, follow=contracts.follow, disputed=self._disputes[rail].hear,
             )  # fmt: skip
         self.restores = Restores()
         self._restoring = Restoring(
@@ -179,6 +182,8 @@ class Renter:
         """Clean up what a crash has left: folders that belong to no object."""
         for stray in self._staging.strays(stored.id for stored in await self._store.objects()):
             self._staging.remove(stray)
+        for serving in self._serving.values():
+            serving.clean()
 
     async def run(self, *, every: float = TICK) -> None:
         """Rounds until cancelled; the next one comes at once when there is more to do."""

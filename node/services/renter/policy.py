@@ -14,9 +14,10 @@ class Policy:
     `lead`: from an offer to its start, plus the time for the shard at `slowest` bytes per second; `margin`: before the
     start, when it is too late to open a contract, and one whose host has no shard is called off; `retry`: between two
     tries with one host; `avoid`: how long a host that declined is not asked for the same object; `loss`, `confidence`:
-    of an audit (`node.storage.audit.sample_size`; what contracts pay for is the regular one); `patience`: epochs of
-    silence after which a shard is lost; `dispute`: open a challenge on chain then, with a bond of at most `max_bond`
-    token units; `stalled`: without a byte of a shard until another host is asked.
+    of an audit (`node.storage.audit.sample_size`; what contracts pay for is the regular one); `sampled`: share of the
+    audits in which a piece is fetched over BitTorrent besides (`serving`); `patience`: epochs of silence after which a
+    shard is lost; `dispute`: open a challenge on chain then, with a bond of at most `max_bond` token units; `stalled`:
+    without a byte of a shard until another host is asked.
     """
 
     lead: int = 1800
@@ -26,6 +27,7 @@ class Policy:
     avoid: int = 3600
     loss: int = REGULAR_LOSS
     confidence: int = REGULAR_CONFIDENCE
+    sampled: int = 250
     patience: int = 3
     dispute: bool = True
     max_bond: int = 0

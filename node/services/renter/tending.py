@@ -19,7 +19,7 @@ from node.ports.clock import Clock
 from node.ports.peerapi import PeerApiError
 from node.ports.renting import MarketError, MarketRefusedError, Rental, RenterStore, ShardCarrier, Stage, StoredObject
 from node.services.renter.contracts import Contracts
-from node.services.renter.decisions import to_free, to_place, to_renew
+from node.services.renter.decisions import failed, to_free, to_place, to_renew
 from node.services.renter.errors import HostError, RestoreError
 from node.services.renter.labelling import Labelling
 from node.services.renter.placing import UNOPENED, Placing
@@ -225,7 +225,7 @@ class Tending:
         return placed.note
 
     def _avoided(self, rentals: Sequence[Rental]) -> dict[Address, str]:
-        """Hosts that gave a wrong answer, and for a while those that declined, or agreed and did not keep to it: host →
+        """Hosts that failed this object, and for a while those that declined, or agreed and did not keep to it: host →
         why."""
         now, policy = self._clock.wall(), self._policy
 
@@ -237,6 +237,8 @@ class Tending:
         def why(rental: Rental) -> str:
             if rental.convicted:
                 return "answered an audit wrongly"
+            if failed(rental, policy):
+                return "did not keep a shard of it"
             if rental.host_signature:
                 return "had a shard of it until lately"
             return self._contracts.declined.get(rental.terms.host, "declined")
@@ -244,7 +246,7 @@ class Tending:
         return {
             rental.terms.host: why(rental)
             for rental in rentals
-            if rental.convicted
+            if failed(rental, policy)
             or (
                 (rental.dropped or rental.state in ENDS)
                 and rental.id not in self._contracts.requoted

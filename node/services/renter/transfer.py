@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -26,11 +27,17 @@ from node.ports.engine import (
 from node.ports.renting import TransferError
 from node.storage import torrent as shard_torrent
 
+log = logging.getLogger(__name__)
+
 LOOK_EVERY = 10.0
 """Seconds between two looks at how far a download is, at most."""
 UNREACHED = 4
 """One part in so many of the deadline is enough where no peer ever was: a host that is away, or has deleted the shard,
 says nothing at all."""
+
+
+class _LocalError(TransferError):
+    """Not the other side's fault."""
 
 
 class EngineCarrier:
@@ -43,8 +50,9 @@ class EngineCarrier:
         self._addresses = addresses
         self._look_every = look_every
         self._ours: set[TorrentId] = set()
-        self._seeding: dict[bytes, TorrentId] = {}
+        self._seeding: dict[bytes, tuple[TorrentId, Path]] = {}
         self._waiting: dict[TorrentId, asyncio.Future[None]] = {}
+        self._samples: dict[TorrentId, asyncio.Task[None]] = {}
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -62,7 +70,7 @@ class EngineCarrier:
                 if isinstance(event, TorrentFinished):
                     waiting.set_result(None)
                 else:
-                    waiting.set_exception(TransferError(f"{event.fault.value}: {event.message}"))
+                    waiting.set_exception(_LocalError(f"{event.fault.value}: {event.message}"))
 
     async def seed(self, root: bytes, length: int, folder: Path) -> None:
         if root in self._seeding:
@@ -75,34 +83,85 @@ class EngineCarrier:
             return  # another object has the same shard, or this node is its host as well
         except (EngineError, OSError, ValueError) as error:
             raise TransferError(f"the shard cannot be offered: {error}") from error
-        self._seeding[root] = torrent
+        self._seeding[root] = torrent, folder
         self._ours.add(torrent)
 
     async def stop(self, root: bytes) -> None:
-        torrent = self._seeding.pop(root, None)
-        if torrent is not None:
-            await self._remove(torrent)
+        seeding = self._seeding.pop(root, None)
+        if seeding is not None:
+            await self._remove(seeding[0])
 
     async def fetch(self, root: bytes, length: int, folder: Path, peers: Sequence[str], *, deadline: float) -> Path:
         path, torrent = folder / root.hex(), torrent_id(root, length)
-        finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if (sample := self._samples.get(torrent)) is not None:
+            sample.cancel()  # who wants the whole shard does not wait for a piece of it
+            await asyncio.wait([sample])
         if torrent in self._waiting:
             raise TransferError("it is being fetched already")
-        self._waiting[torrent] = finished
-        endpoints = [_endpoint(peer) for peer in peers]
+        data = shard_torrent.torrent(root, length)
+        request = AddTorrent(save_path=folder, torrent=data, recheck=path.exists(), peers=_endpoints(peers))
         try:
-            data = shard_torrent.torrent(root, length)
-            recheck = path.exists()
-            await self._engine.add(AddTorrent(save_path=folder, torrent=data, recheck=recheck, peers=endpoints))
-            self._ours.add(torrent)
-            await self._finish(torrent, finished, endpoints, deadline)
+            await self._download(torrent, request, deadline)
         except EngineError as error:
             raise TransferError(str(error)) from error
+        return path
+
+    async def sample(
+        self,
+        root: bytes,
+        length: int,
+        piece: int,
+        folder: Path,
+        peers: Sequence[str],
+        *,
+        deadline: float,
+        insist: bool = False,
+    ) -> bool:
+        seeding = self._seeding.get(root) if insist else None
+        if seeding is None:
+            return await self._sample(root, length, piece, folder, peers, deadline)
+        await self.stop(root)
+        try:
+            return await self._sample(root, length, piece, folder, peers, deadline)
+        finally:
+            with contextlib.suppress(TransferError):  # who delivers it offers it again
+                await self.seed(root, length, seeding[1])
+
+    async def _sample(
+        self, root: bytes, length: int, piece: int, folder: Path, peers: Sequence[str], deadline: float
+    ) -> bool:
+        torrent, data = torrent_id(root, length), shard_torrent.torrent(root, length)
+        if torrent in self._waiting or torrent in self._samples:
+            return False
+        request = AddTorrent(save_path=folder, torrent=data, peers=_endpoints(peers), pieces=(piece,))
+        task = asyncio.create_task(self._download(torrent, request, deadline, keep=False))
+        self._samples[torrent] = task
+        try:
+            await asyncio.wait([task])
+        finally:
+            task.cancel()
+            del self._samples[torrent]
+        try:
+            task.result()
+        except (EngineError, _LocalError, asyncio.CancelledError) as error:
+            log.info("no sample of shard %s: %s", root.hex()[:12], error)
+            return False
+        return True
+
+    async def _download(self, torrent: TorrentId, request: AddTorrent, deadline: float, *, keep: bool = True) -> None:
+        finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[torrent] = finished
+        added = False
+        try:
+            await self._engine.add(request)
+            self._ours.add(torrent)
+            added = True
+            await self._finish(torrent, finished, request.peers, deadline)
         finally:
             self._waiting.pop(torrent, None)
             finished.cancel()
-            await self._remove(torrent)
-        return path
+            if added:  # what was in the engine before, such as what we seed, stays
+                await self._remove(torrent, delete=not keep)
 
     async def _finish(
         self,
@@ -124,11 +183,11 @@ class EngineCarrier:
                 await self._engine.connect(torrent, host, port)
         finished.result()
 
-    async def _remove(self, torrent: TorrentId) -> None:
+    async def _remove(self, torrent: TorrentId, *, delete: bool = False) -> None:
         if torrent in self._ours:
             self._ours.discard(torrent)
             with contextlib.suppress(UnknownTorrentError):
-                await self._engine.remove(torrent)
+                await self._engine.remove(torrent, delete_files=delete)
 
 
 def torrent_id(root: bytes, length: int) -> TorrentId:
@@ -146,6 +205,6 @@ def _layer(tree: Path, length: int) -> bytes:
         return file.read(span.length)
 
 
-def _endpoint(peer: str) -> tuple[str, int]:
-    host, _, port = peer.rpartition(":")
-    return host.strip("[]"), int(port)
+def _endpoints(peers: Sequence[str]) -> list[tuple[str, int]]:
+    parts = [peer.rpartition(":") for peer in peers]
+    return [(host.strip("[]"), int(port)) for host, _, port in parts]

@@ -24,6 +24,7 @@ from node.ports.renting import MarketError, Rental, RenterStore
 from node.services.renter.auditing import Auditing, Examined
 from node.services.renter.hosts import Hosts
 from node.services.renter.policy import Policy
+from node.services.renter.serving import Serving
 from node.services.renter.together import together
 from node.storage.audit import ANSWER_SECONDS, Verdict
 from node.storage.lifecycle import State
@@ -81,6 +82,7 @@ class Watch:
         self,
         *,
         auditing: Auditing,
+        serving: Serving,
         hosts: Hosts,
         store: RenterStore,
         key: PrivateKey,
@@ -91,6 +93,7 @@ class Watch:
         disputed: Callable[[Rental, Examined], Awaitable[None]],
     ) -> None:
         self._auditing = auditing
+        self._serving = serving
         self._hosts = hosts
         self._store = store
         self._key = key
@@ -109,7 +112,7 @@ class Watch:
     async def audit(self, rental: Rental) -> Examined:
         """Audit now, whatever the plan: the user asked. It counts as this epoch's."""
         epoch = min(rental.terms.epoch_at(self._clock.wall()), rental.terms.epochs - 1)
-        examined = await self._auditing.examine(rental)
+        examined = await self._serving.complete(rental, await self._auditing.examine(rental))
         if examined.finding.verdict is Verdict.SPENT:
             return examined
         await self._store.save_audit(examined.record(rental, max(-1, epoch)))

@@ -26,7 +26,7 @@ from node.volumes import DiskVolumes
 from tests.unit.storage.samples import AUDITOR, HOST, MARKET, RENTER, Kept
 from tests.unit.volumes.kit import open_volumes, plenty
 from wallet.address import Address
-from wallet.chains.base import Call, Receipt, RevertedError
+from wallet.chains.base import Call, ChainError, Receipt, RevertedError
 from wallet.intents import Intent, IntentState
 from wallet.outbox import IntentFailedError
 from wallet.storage_terms import StorageContract, Voucher, sign, verify
@@ -245,12 +245,15 @@ class Sender:
 
 
 class FreeFees:
-    """Transactions cost `units`."""
+    """Transactions cost `units`, unless the chain would refuse them: `refusal`."""
 
     def __init__(self, units: int = 0) -> None:
         self.units = units
+        self.refusal: ChainError | None = None
 
     async def fee(self, call: Call) -> int | None:
+        if self.refusal is not None:
+            raise self.refusal
         return self.units
 
 

@@ -64,6 +64,22 @@ async def test_what_failed_is_tried_again_later_under_a_new_key_and_not_for_ever
     assert len(settles) == len(set(settles)) == ATTEMPTS
 
 
+async def test_what_the_chain_would_refuse_beforehand_uses_up_no_attempt(bench: Bench) -> None:
+    contract = await vouched(bench, epochs=2, through=2)
+    await bench.round()
+    bench.at(contract, 2, 0.1)  # by our clock, which is ahead
+    bench.fees.refusal = RevertedError("not before")
+    for _ in range(2 * ATTEMPTS):
+        bench.clock.time += RETRY_AFTER * ATTEMPTS / 2
+        await bench.round()
+    assert bench.market.calls == ["settle"]
+    assert "not before" in "\n".join(await bench.host.why())
+    bench.fees.refusal = None
+    bench.clock.time += RETRY_AFTER
+    await bench.round()
+    assert bench.market.calls == ["settle", "close"]
+
+
 async def test_a_final_claim_is_not_made_again_although_a_server_lags_behind(bench: Bench) -> None:
     contract = await vouched(bench, epochs=3, through=2)
     bench.market.known[contract.digest(bench.market.market)].paid = 0

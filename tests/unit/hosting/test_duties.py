@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.ports.storage import HostedContract
-from node.services.host.duties import Action, call_off_at, closable_at, duties, margin
+from node.services.host.duties import Action, Duty, call_off_at, closable_at, duties, margin
 from node.storage.lifecycle import MarketStatus, State
 from tests.unit.hosting.kit import OnChain
 from tests.unit.storage.samples import MARKET, NOW, contract
@@ -68,8 +68,13 @@ def test_no_duty_is_one_that_the_market_would_refuse(
 @given(MOMENTS, MASKS, st.integers(0, 6))
 def test_an_open_challenge_comes_before_everything(now: int, paid: int, voucher: int) -> None:
     todo = duties(record(voucher=voucher), on_chain(paid=paid, answer_by=now + 1), now)
-    if now >= TERMS.start:
-        assert todo[0].action is Action.ANSWER
+    assert todo[0].action is Action.ANSWER
+
+
+@given(st.integers(0, 2**40), st.integers(1, 2**40))
+def test_a_challenge_is_answered_whatever_time_our_own_clock_shows(now: int, answer_by: int) -> None:
+    assert duties(record(), on_chain(answer_by=answer_by), now)[0] == Duty(Action.ANSWER, answer_by)
+    assert Action.ANSWER not in {duty.action for duty in duties(record(whole=False), on_chain(answer_by=5), now)}
 
 
 @given(st.lists(st.integers(0, 100), min_size=6, max_size=6), st.integers(0, 6))

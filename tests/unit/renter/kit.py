@@ -51,6 +51,7 @@ from node.storage.messages import (
 from node.storage.placement import NEUTRAL
 from node.storage.sealing import wrapping_key
 from node.storage.terms import DAY, PriceTable, validate_offer
+from node.storage.torrent import pieces
 from wallet.address import Address
 from wallet.keys import PrivateKey
 from wallet.storage_terms import Market, StorageContract, accept_voucher, sign, verify
@@ -352,6 +353,10 @@ class FakeHost:
     accepts: bool = True
     fetches: bool = True
     spent: bool = False
+    serves: bool = True
+    """Over BitTorrent."""
+    tells: bool = True
+    """Where its engine is."""
     shards: dict[bytes, bytes] = field(default_factory=dict)
     contracts: dict[bytes, StorageContract] = field(default_factory=dict)
     vouchers: dict[bytes, int] = field(default_factory=dict)
@@ -391,7 +396,8 @@ class FakeHost:
 
     def _terms(self, body: Mapping[str, Any]) -> dict[str, Any]:
         table = self.table
-        return Quote(MARKET, table, sign(MARKET, table, self.key), (self.engine,)).body()
+        peers = (self.engine,) if self.tells else ()
+        return Quote(MARKET, table, sign(MARKET, table, self.key), peers).body()
 
     def _propose(self, body: Mapping[str, Any]) -> dict[str, Any]:
         self.proposals += 1
@@ -507,6 +513,8 @@ class CopyCarrier:
         self._world = world
         self.seeding: dict[bytes, Path] = {}
         self.fetched: list[bytes] = []
+        self.sampled: list[tuple[bytes, int]] = []
+        """Root and piece."""
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -523,10 +531,31 @@ class CopyCarrier:
     async def fetch(self, root: bytes, length: int, folder: Path, peers: Sequence[str], *, deadline: float) -> Path:
         with self._world.points.passing():
             for host in self._world.hosts:
-                if host.engine in peers and host.alive and host.path(root).exists():
+                if host.engine in peers and host.alive and host.serves and host.path(root).exists():
                     self.fetched.append(root)
                     return Path(shutil.copyfile(host.path(root), folder / root.hex()))
         raise TransferError("its host is away")
+
+    async def sample(
+        self,
+        root: bytes,
+        length: int,
+        piece: int,
+        folder: Path,
+        peers: Sequence[str],
+        *,
+        deadline: float,
+        insist: bool = False,
+    ) -> bool:
+        assert 0 <= piece < pieces(length)
+        with self._world.points.passing():
+            if root in self.seeding and not insist:
+                return False
+            for host in self._world.hosts:
+                if host.engine in peers and host.alive and host.serves and host.path(root).exists():
+                    self.sampled.append((root, piece))
+                    return True
+        raise TransferError("nothing came")
 
 
 class World:

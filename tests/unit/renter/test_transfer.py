@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from node.engine.libtorrent import LibtorrentEngine
-from node.ports.engine import EngineSettings
+from node.ports.engine import EngineSettings, TorrentChecked
 from node.ports.renting import TransferError
 from node.services.renter.transfer import EngineCarrier
 from node.storage.merkle import root_of
+from node.storage.torrent import pieces
 from tests.e2e.stage import host_for
 from tests.unit.storage.test_merkle import bytes_of
 from tests.unit.storage.test_torrent import tree_of
@@ -21,8 +22,15 @@ from tests.unit.storage.test_torrent import tree_of
 LENGTH = 300_000
 
 
+class Carrier(EngineCarrier):
+    """With its engine to look at. `added`: something was put into it."""
+
+    engine: LibtorrentEngine
+    added: asyncio.Event
+
+
 @asynccontextmanager
-async def carrier(host: str) -> AsyncIterator[tuple[EngineCarrier, str]]:
+async def carrier(host: str) -> AsyncIterator[tuple[Carrier, str]]:
     """A carrier whose engine listens on `host`, and where that is."""
     engine = LibtorrentEngine(
         EngineSettings(
@@ -34,11 +42,14 @@ async def carrier(host: str) -> AsyncIterator[tuple[EngineCarrier, str]]:
             utp=False,
         )
     )
-    made = EngineCarrier(engine, lambda: [f"{host}:{engine.listen_port}"], look_every=0.05)
+    made = Carrier(engine, lambda: [f"{host}:{engine.listen_port}"], look_every=0.05)
+    made.engine, made.added = engine, asyncio.Event()
 
     async def pump() -> None:
         async for event in engine.events():
             made.handle(event)
+            if isinstance(event, TorrentChecked):
+                made.added.set()
 
     await engine.start()
     pumping = asyncio.create_task(pump())
@@ -86,3 +97,58 @@ async def test_a_shard_that_is_not_there_is_not_offered(tmp_path: Path, worker_i
     async with carrier(host_for(worker_id, 68)) as (have, _):
         with pytest.raises(TransferError, match="cannot be offered"):
             await have.seed(bytes(32), LENGTH, tmp_path)
+
+
+async def test_a_piece_comes_from_whoever_serves_it_and_nothing_of_it_stays(tmp_path: Path, worker_id: str) -> None:
+    root, _ = shard(tmp_path / "have")
+    async with carrier(host_for(worker_id, 69)) as (have, at), carrier(host_for(worker_id, 70)) as (want, _):
+        await have.seed(root, LENGTH, tmp_path / "have")
+        with pytest.raises(TransferError, match="here already"):
+            await have.fetch(root, LENGTH, tmp_path, [at], deadline=30)
+        async with asyncio.timeout(60):
+            assert await want.sample(root, LENGTH, pieces(LENGTH) - 1, tmp_path / "bits", [at], deadline=30)
+            (seeding,) = await have.engine.statuses()
+            assert seeding.uploaded <= seeding.piece_length
+            assert not await have.sample(root, LENGTH, 0, tmp_path / "bits", [at], deadline=30)  # it has the shard
+            assert await want.fetch(root, LENGTH, tmp_path, [at], deadline=30) == tmp_path / root.hex()
+        await have.stop(root)
+        async with asyncio.timeout(60):
+            with pytest.raises(TransferError, match="nothing came"):
+                await want.sample(root, LENGTH, 0, tmp_path / "bits", [at], deadline=0.2)
+    assert not any((tmp_path / "bits").rglob("*"))
+
+
+async def test_a_piece_that_is_insisted_on_comes_from_the_other_although_we_offer_the_shard(
+    tmp_path: Path, worker_id: str
+) -> None:
+    root, data = shard(tmp_path / "host")
+    shard(tmp_path / "renter")
+    (tmp_path / "third").mkdir()
+    async with (
+        carrier(host_for(worker_id, 73)) as (host, at),
+        carrier(host_for(worker_id, 74)) as (renter, here),
+        carrier(host_for(worker_id, 75)) as (third, _),
+    ):
+        await host.seed(root, LENGTH, tmp_path / "host")
+        await renter.seed(root, LENGTH, tmp_path / "renter")
+        bits = tmp_path / "bits"
+        async with asyncio.timeout(60):
+            assert not await renter.sample(root, LENGTH, 3, bits, [at], deadline=30)
+            assert await renter.sample(root, LENGTH, 3, bits, [at], deadline=30, insist=True)
+            await host.stop(root)
+            with pytest.raises(TransferError, match="nothing came"):
+                await renter.sample(root, LENGTH, 3, bits, [at], deadline=0.2, insist=True)
+            path = await third.fetch(root, LENGTH, tmp_path / "third", [here], deadline=30)
+        assert path.read_bytes() == data
+
+
+async def test_who_wants_a_whole_shard_does_not_wait_for_a_piece_of_it(tmp_path: Path, worker_id: str) -> None:
+    root, data = shard(tmp_path / "have")
+    async with carrier(host_for(worker_id, 71)) as (have, at), carrier(host_for(worker_id, 72)) as (want, _):
+        await have.seed(root, LENGTH, tmp_path / "have")
+        piece = asyncio.create_task(want.sample(root, LENGTH, 0, tmp_path / "bits", ["127.0.0.1:9"], deadline=600))
+        await want.added.wait()
+        async with asyncio.timeout(60):
+            path = await want.fetch(root, LENGTH, tmp_path, [at], deadline=30)
+            assert not await piece
+        assert path.read_bytes() == data

@@ -128,7 +128,8 @@ def test_what_is_not_the_form_is_refused_with_its_place(kind: type[Message], bod
 
 def test_peers_are_addresses_and_not_names() -> None:
     body = Proposal(MARKET, contract(), bytes(65), ()).body()
-    for wrong in ("localhost:1", "192.0.2.1", "192.0.2.1:0", "http://192.0.2.1:1", "192.0.2.1:1\n", 7):
+    forms = ("localhost:1", "192.0.2.1", "192.0.2.1:0", "http://192.0.2.1:1", "192.0.2.1:1\n", 7)
+    for wrong in (*forms, "999.0.2.1:1", "1.1.1.1.1:1", "192.0.2.1:65536", "[1:2]:1", "[::1:1"):
         with pytest.raises(MessageError, match="peers"):
             Proposal.parse(body | {"peers": [wrong]})
 
