@@ -25,6 +25,8 @@ from node.storage.sealing import Opener, SegmentSeal, unwrap_key
 
 MANY_FILES = 256
 """From here on one sync of the whole system takes less time than one for each file."""
+MEMORY = 96 << 20
+"""Bytes of the stripes that are read; a stripe larger than half of this is alone."""
 READERS = max(1, min(4, os.cpu_count() or 1))
 
 
@@ -121,7 +123,7 @@ def _stripes(manifest: Manifest, shards: Mapping[int, Path]) -> Iterator[memoryv
 
 
 class ShardReaders:
-    """k shards that are read, and what their bytes hash to. Two stripes of buffers are used in turns."""
+    """k shards that are read, and what their bytes hash to, a stripe while the next one is read (if memory allows)."""
 
     def __init__(self, manifest: Manifest, shards: Mapping[int, Path]) -> None:
         self._k = manifest.k
@@ -140,7 +142,7 @@ class ShardReaders:
             self._closing = opened.pop_all()
         parity = sum(number >= manifest.k for number in shards)
         room = (manifest.k + parity) * min(FRAGMENT, manifest.shard_length)
-        self._buffers = deque(memoryview(bytearray(room)) for _ in range(2))
+        self._buffers = deque(memoryview(bytearray(room)) for _ in range(2 if 2 * room <= MEMORY else 1))
         self._hashing: list[Future[object]] = []
 
     def __enter__(self) -> ShardReaders:
@@ -153,8 +155,10 @@ class ShardReaders:
     def read(self, offset: int, length: int) -> tuple[memoryview, dict[int, memoryview]]:
         """The fragments there, and room for the stripe: data fragments lie in it at their places.
 
-        They are hashed while the caller goes on with them, and are valid until the call after the next.
+        They are hashed while the caller goes on with them, and are valid until the next call.
         """
+        if len(self._buffers) == 1:
+            self._join()
         self._buffers.rotate()
         buffer = self._buffers[0]
         free = iter(range(self._k * length, len(buffer), length))

@@ -43,6 +43,18 @@ def test_a_file_of_any_size_comes_back_from_any_k_shards(size: int, public: bool
     assert not list(tmp_path.glob(".*"))
 
 
+def test_a_wide_code_that_leaves_memory_for_one_stripe_only_works_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.packing.pack.MEMORY", 0)
+    monkeypatch.setattr("node.packing.unpack.MEMORY", 0)
+    file = tmp_path / "film.mkv"
+    file.write_bytes(bytes_of("file", 10 * MIB))
+    manifest, shards = packed(file, tmp_path)
+    unpack(manifest, {n: shards[n] for n in (1, 3, 5)}, tmp_path / "again.mkv", wrapping=KEYS.wrapping)
+    assert (tmp_path / "again.mkv").read_bytes() == file.read_bytes()
+
+
 TREE = {
     "a/b/c.txt": 5,
     "a/b.txt": 100_000,
