@@ -93,6 +93,7 @@ def wait_final(made: Stage, host: StageNode, **fields: object) -> Any:
         time.sleep(BLOCK)
 
 
+@pytest.mark.timeout(240)
 def test_disks_fill_up_turn_read_only_and_vanish_and_a_host_is_away_for_an_epoch(
     tmp_path: Path, worker_id: str
 ) -> None:
@@ -182,6 +183,7 @@ def _folder(path: Path) -> Path:
     return path
 
 
+@pytest.mark.timeout(240)
 def test_a_chain_that_was_down_and_a_renter_who_stays_away_cost_the_hosts_nothing(
     tmp_path: Path, worker_id: str
 ) -> None:
