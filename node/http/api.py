@@ -35,6 +35,7 @@ from node.http import bill_models, models
 from node.http.btfs import BtfsApi
 from node.http.hosting import HostingApi, no_routes
 from node.http.journal import JournalApi
+from node.http.leaving import LeavingApi
 from node.http.money import MoneyApi
 from node.http.presence import PresenceApi
 from node.http.renting import RentingApi
@@ -90,7 +91,11 @@ class Api:
         if hosting is None:
             return no_routes()
         tokens = {name: purses[name].chain.rail.token for name in hosting.hosts}
-        return [*HostingApi(hosting, tokens).routes(), *PresenceApi(hosting.presences, purses).routes()]
+        return [
+            *HostingApi(hosting, tokens).routes(),
+            *PresenceApi(hosting.presences, purses).routes(),
+            *LeavingApi(hosting, tokens).routes(),
+        ]
 
     # --- node --------------------------------------------------------------------------------------------------------
 

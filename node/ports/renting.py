@@ -77,7 +77,8 @@ class Rental:
     the highest voucher we signed, `told`: the one the host has confirmed; `passed`: the number of the last epoch with a
     good audit, plus one; `missed`: consecutive epochs in which it was asked and silent, `missed_epoch` the last of
     them, plus one; `convicted`: it signed a wrong answer; `dropped`: we want it no more, but the host may still have
-    our signature, so its end is waited for; `leaves`: Unix second when the host goes, 0 if it has not said so.
+    our signature, so its end is waited for; `leaves`: Unix second when the host goes, 0 if it has not said so;
+    `relieve`: the host asks for a hand-over, and is let go as soon as another one keeps the shard.
     """
 
     id: bytes
@@ -102,6 +103,7 @@ class Rental:
     convicted: bool = False
     dropped: bool = False
     leaves: int = 0
+    relieve: bool = False
 
     @property
     def peer(self) -> Peer:

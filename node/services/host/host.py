@@ -30,6 +30,7 @@ from node.services.host.errors import RefusedError
 from node.services.host.following import Following
 from node.services.host.intake import Intake, ShardEngine
 from node.services.host.labels import Labels
+from node.services.host.leaving import Leaving
 from node.services.host.selfcheck import EVERY, SelfCheck
 from node.services.host.shards import DamagedError, Shards
 from node.services.host.terms import HostTerms, PriceTables
@@ -90,6 +91,7 @@ class Host:
         self.vouchers = Vouchers(contracts, market.market, clock)
         self.labels = Labels(contracts, clock)
         self.cancelling = Cancelling(contracts, market.market, key=key, clock=clock)
+        self.leaving = Leaving(contracts, clock)
         self.intake = Intake(contracts, self.shards, volumes, engine)
         self.following = Following(contracts, market, clock)
         self.claims = Claims(
@@ -128,6 +130,7 @@ class Host:
         self.claims.on_done = self._look_soon
         self.claims.on_unanswered = self._alarm
         self.cancelling.on_agreed = self._look_soon
+        self.leaving.on_change = self._look_soon
         self.intake.on_finished = self._rounds.wake
 
     # --- life --------------------------------------------------------------------------------------------------------

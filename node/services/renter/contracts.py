@@ -14,6 +14,7 @@ contract is never forgotten before its start has passed and the market has been 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, Iterable
@@ -47,6 +48,10 @@ from wallet.storage_terms import Cancel, sign
 
 log = logging.getLogger(__name__)
 
+CLOCKS_APART = 15
+"""Seconds that a host allows for between its clock and others (`node.services.host.duties.MARGIN`)."""
+GLANCES, GLANCING = 8, 8
+"""How often in an epoch the market is asked of a contract that runs, and for how many at once."""
 LEARN_AT_ONCE = 8
 """Contracts of an object that have ended whose end the market is asked about in one round."""
 TRIES = 3
@@ -80,6 +85,7 @@ class Contracts:
         self._policy = policy
         self._tries: dict[bytes, int] = {}
         self._not_before: dict[bytes, float] = {}
+        self._glancing = asyncio.Semaphore(GLANCING)
         self.declined: dict[Address, str] = {}
         """Host → why it declined last."""
         self._outdated: dict[Address, float] = {}
@@ -97,6 +103,7 @@ class Contracts:
             Todo.CALL_OFF: self._call_off,
             Todo.CANCEL: self._cancel,
             Todo.RECALL: self._recall,
+            Todo.WATCH: self._glance,
             Todo.CLOSE: self._close,
         }
 
@@ -112,11 +119,16 @@ class Contracts:
             log.info("storage contract %s: %s: %s", rental.id.hex()[:12], wanted, error)
             after = rental
         if after is rental:
-            pause = max(RECALL_PAUSE, self._policy.retry) if wanted is Todo.RECALL else self._policy.retry
-            self._not_before[rental.id] = self._clock.now() + pause
+            self._not_before[rental.id] = self._clock.now() + self._pause(rental, wanted)
         else:
             self._not_before.pop(rental.id, None)
         return after
+
+    def _pause(self, rental: Rental, wanted: Todo) -> float:
+        """Seconds until a step that changed nothing is taken again."""
+        if wanted is Todo.WATCH:
+            return rental.terms.epoch_length / GLANCES
+        return max(RECALL_PAUSE, self._policy.retry) if wanted is Todo.RECALL else self._policy.retry
 
     async def _keep(self, rental: Rental) -> Rental:
         await self._store.save_rental(rental)
@@ -202,12 +214,17 @@ class Contracts:
         return await self._move(rental, Event.CALL_OFF)
 
     async def _cancel(self, rental: Rental, folder: Path) -> Rental:
-        """The epochs that have begun are paid, the others are not. A host may bring it to the market before us."""
+        """The epochs that have begun are paid, the others are not; near its end, the next one has, by the host's clock.
+
+        A host may bring it to the market before us.
+        """
         looked = await self.follow(rental)
         if looked.state in ENDS:
             return looked
         terms = rental.terms
-        through = min(terms.epochs, max(rental.vouched, terms.epoch_at(self._clock.wall()) + 1))
+        epochs = (looked.leaves - terms.start) // terms.epoch_length if looked.leaves else terms.epochs
+        soon = self._clock.wall() + 2 * min(CLOCKS_APART, terms.epoch_length // 16)
+        through = min(epochs, max(rental.vouched, terms.epoch_at(soon) + 1))
         cancel = Cancel(rental.id, through)
         signature = sign(self._hosts.market, cancel, self._key)
         consent = await self._hosts.cancel(rental, cancel, signature)
@@ -217,11 +234,17 @@ class Contracts:
             return await self.follow(rental)
         return await self._move(looked, Event.CANCEL)
 
+    async def _glance(self, rental: Rental, folder: Path) -> Rental:
+        """A host may leave alone: what it has must be copied before it goes."""
+        async with self._glancing:
+            return await self.follow(rental)
+
     async def _close(self, rental: Rental, folder: Path) -> Rental:
         terms = rental.terms
         chain = await self._market.status(terms)
         if chain.status is MarketStatus.ACTIVE:
-            over = terms.end if chain.paid >= chain.epochs else terms.end + terms.epoch_length
+            end = terms.epoch_start(chain.epochs)
+            over = end if chain.paid >= chain.epochs else end + terms.epoch_length
             if chain.answer_by or await self._market.chain_time() < over:
                 return rental
             with suppress(MarketRefusedError):  # the host may have closed it meanwhile

@@ -16,7 +16,8 @@ class Policy:
     tries with one host; `avoid`: how long a host that declined is not asked for the same object; `loss`, `confidence`:
     of an audit (`node.storage.audit.sample_size`; what contracts pay for is the regular one); `sampled`: share of the
     audits in which a piece is fetched over BitTorrent besides (`serving`); `patience`: epochs of silence after which a
-    shard is lost; `dispute`: open a challenge on chain then, with a bond of at most `max_bond` token units; `stalled`:
+    shard is lost; `hand_over`: let a host go that asks for it, once another one has its shard (else it may leave alone,
+    and pays us); `dispute`: open a challenge on chain then, with a bond of at most `max_bond` token units; `stalled`:
     without a byte of a shard until another host is asked.
     """
 
@@ -29,6 +30,7 @@ class Policy:
     confidence: int = REGULAR_CONFIDENCE
     sampled: int = 250
     patience: int = 3
+    hand_over: bool = True
     dispute: bool = True
     max_bond: int = 0
     stalled: float = 120.0

@@ -9,6 +9,8 @@ and ends it at once.
 Vouchers are cumulative, so one that pays this epoch pays all before it. That is meant: blocks drawn at random from the
 whole shard, shown today, were kept in the epochs before, too; the renter may have been the one who was away.
 
+A host that would like to leave says so when it takes a voucher; the wish is kept, and `decisions` acts on it.
+
 The voucher is durable together with the audit's result before it is sent, and sent until the host has confirmed it.
 """
 
@@ -22,6 +24,7 @@ from node.ports.clock import Clock
 from node.ports.peerapi import PeerApiError
 from node.ports.renting import MarketError, Rental, RenterStore
 from node.services.renter.auditing import Auditing, Examined
+from node.services.renter.errors import HostError
 from node.services.renter.hosts import Hosts
 from node.services.renter.policy import Policy
 from node.services.renter.serving import Serving
@@ -166,8 +169,11 @@ class Watch:
             return
         self._tell_at[rental.id] = self._clock.now() + self._policy.retry
         try:
-            await self._hosts.voucher(rental, Voucher(rental.id, rental.vouched), rental.voucher_signature)
-        except PeerApiError as error:
+            taken = await self._hosts.voucher(rental, Voucher(rental.id, rental.vouched), rental.voucher_signature)
+        except (PeerApiError, HostError) as error:
             log.info("voucher for %s: %s", rental.url, error)
             return
-        await self._store.save_rental(replace(rental, told=rental.vouched))
+        relieve = bool(taken.leaving) and self._policy.hand_over
+        if relieve and not rental.relieve:
+            log.info("%s asks to be relieved of contract %s", rental.url, rental.id.hex()[:12])
+        await self._store.save_rental(replace(rental, told=rental.vouched, relieve=relieve))

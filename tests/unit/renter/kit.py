@@ -46,6 +46,7 @@ from node.storage.messages import (
     Quote,
     RecallCall,
     Recalled,
+    Taken,
     VoucherCall,
 )
 from node.storage.placement import NEUTRAL
@@ -365,6 +366,7 @@ class FakeHost:
     old_labels: dict[bytes, LabelCall] = field(default_factory=dict)
     """The first of each contract: what a host may show instead of the newest."""
     proposals: int = 0
+    leaving: bool = False
 
     def __post_init__(self) -> None:
         self.key = PrivateKey(bytes((40 + self.number,)) * 32)
@@ -457,7 +459,7 @@ class FakeHost:
             accept_voucher(MARKET, terms, call.voucher, call.signature, held)
             self.vouchers[call.voucher.id] = call.voucher.through_epoch
             self.signatures[call.voucher.id] = call.signature
-        return {}
+        return Taken(leaving=terms.end if self.leaving else 0).body()
 
     def _label(self, body: Mapping[str, Any]) -> dict[str, Any]:
         call = LabelCall.parse(body)
@@ -484,6 +486,9 @@ class FakeHost:
         call = CancelCall.parse(body)
         terms = self.contracts[call.cancel.id]
         verify(MARKET, call.cancel, call.signature, terms.renter)
+        begun = terms.epoch_at(self.world.clock.seconds + 15) + 1
+        if not min(begun, terms.epochs) <= call.cancel.through_epoch <= terms.epochs:
+            raise PeerRefusedError("terms", f"{begun} epochs have begun")
         if self.number % 2:  # some bring it to the market themselves
             self.world.market.cancelled(terms, call.cancel.through_epoch)
         return Consent(sign(MARKET, call.cancel, self.key)).body()
