@@ -35,6 +35,7 @@ from node.http import bill_models, models
 from node.http.btfs import BtfsApi
 from node.http.hosting import HostingApi, no_routes
 from node.http.journal import JournalApi
+from node.http.knownhosts import KnownHostsApi
 from node.http.leaving import LeavingApi
 from node.http.money import MoneyApi
 from node.http.presence import PresenceApi
@@ -82,6 +83,7 @@ class Api:
                 *ReputationApi(self._daemon).routes(),
                 *self._hosting(),
                 *RentingApi(self._daemon.renting).routes(),
+                *KnownHostsApi(self._daemon.renting).routes(),
             ]
         )
         return app

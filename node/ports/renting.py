@@ -20,12 +20,15 @@ from node.ports.peerapi import Peer
 from node.ports.storagebooks import Committed
 from node.storage.audit import Verdict
 from node.storage.lifecycle import MarketStatus, State
+from node.storage.standing import Standing
 from wallet.address import Address
 from wallet.storage_terms import NOBODY, Market, StorageContract
 
 # --- records --------------------------------------------------------------------------------------------------------
 
 
+MOST_KNOWN = 4096
+"""Hosts of a rail whose standing is remembered."""
 FOR_OTHERS = ""
 """The object of contracts that we only audit."""
 
@@ -171,6 +174,12 @@ class RenterStore(Protocol):
 
     async def labels(self, object_id: str) -> Sequence[SentLabel]:
         """What the hosts of an object have confirmed."""
+
+    async def save_standing(self, standing: Standing) -> None:
+        """Insert or replace; of a rail's hosts, the `MOST_KNOWN` that were seen last are remembered."""
+
+    async def standings(self, rail: str) -> Sequence[Standing]:
+        """All hosts of a rail that we have experience with."""
 
 
 # --- the market on chain ----------------------------------------------------------------------------------------------

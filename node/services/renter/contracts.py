@@ -40,8 +40,10 @@ from node.services.renter.decisions import Todo, delivered, todo
 from node.services.renter.errors import HostError
 from node.services.renter.hosts import Hosts, heard_from
 from node.services.renter.policy import Policy
+from node.services.renter.standings import Standings
 from node.storage.audit import Verdict
 from node.storage.lifecycle import ENDS, Event, MarketStatus, State, from_chain, step
+from node.storage.standing import Seen
 from wallet.address import Address
 from wallet.keys import PrivateKey
 from wallet.storage_terms import Cancel, sign
@@ -74,7 +76,9 @@ class Contracts:
         key: PrivateKey,
         clock: Clock,
         policy: Policy,
+        standings: Standings,
     ) -> None:
+        self._standings = standings
         self._hosts = hosts
         self._market = market
         self._store = store
@@ -134,6 +138,9 @@ class Contracts:
         await self._store.save_rental(rental)
         return rental
 
+    async def _saw(self, rental: Rental, seen: Seen) -> None:
+        await self._standings.note(rental.rail, rental.terms.host, seen)
+
     async def _move(self, rental: Rental, event: Event) -> Rental:
         return await self._keep(replace(rental, state=step(rental.state, event)))
 
@@ -145,11 +152,13 @@ class Contracts:
             signature = await self._hosts.propose(rental, self._carrier.addresses)
         except (PeerRefusedError, HostError) as error:
             log.info("host %s declines: %s", rental.url, error)
+            await self._saw(rental, Seen.DECLINED)
             self._declined(rental, error)
             return await self._keep(replace(rental, dropped=True))
         except PeerApiError:
             if tries < TRIES:
                 raise
+            await self._saw(rental, Seen.SILENT)
             self.declined[rental.terms.host] = "did not answer an offer"
             return await self._keep(replace(rental, dropped=True))
         return await self._keep(replace(rental, host_signature=signature, state=step(rental.state, Event.SIGN)))
@@ -197,6 +206,7 @@ class Contracts:
     async def _judged(self, rental: Rental, audit: AuditRecord) -> Rental:
         if audit.verdict is Verdict.PASSED:
             return await self._move(rental, Event.DELIVER)
+        await self._saw(rental, Seen.WRONG)
         return await self._keep(replace(rental, convicted=True, dropped=True))
 
     async def _recall(self, rental: Rental, folder: Path) -> Rental:
@@ -211,6 +221,8 @@ class Contracts:
             await self._market.call_off(rental.terms)
         except MarketRefusedError:
             return await self._follow(rental, await self._market.status(rental.terms))
+        if not rental.dropped:  # its host never had the shard
+            await self._saw(rental, Seen.BROKEN)
         return await self._move(rental, Event.CALL_OFF)
 
     async def _cancel(self, rental: Rental, folder: Path) -> Rental:
@@ -291,6 +303,9 @@ class Contracts:
         leaves = rental.terms.epoch_start(chain.epochs) if chain.exiting else rental.leaves
         if (state, leaves) == (rental.state, rental.leaves):
             return rental
-        if state is State.CANCELLED and rental.state is State.UPLOADING:
+        called_off = state is State.CANCELLED and rental.state is State.UPLOADING and not rental.dropped
+        if called_off:
             log.info("host %s called contract %s off", rental.url, rental.id.hex()[:12])
+        if called_off or (state is State.FAILED and rental.state is not State.FAILED):
+            await self._saw(rental, Seen.BROKEN)
         return await self._keep(replace(rental, state=state, leaves=leaves))

@@ -15,8 +15,10 @@ from dataclasses import replace
 from node.ports.renting import MarketError, MarketPort, Rental, RenterStore
 from node.services.renter.auditing import Examined
 from node.services.renter.policy import Policy
+from node.services.renter.standings import Standings
 from node.storage.audit import Verdict
 from node.storage.lifecycle import Event, MarketStatus, State, step
+from node.storage.standing import Seen
 
 log = logging.getLogger(__name__)
 
@@ -29,12 +31,14 @@ class Disputes:
         market: MarketPort,
         store: RenterStore,
         policy: Policy,
+        standings: Standings,
         *,
         uniform: Callable[[int, int], int],
     ) -> None:
         self._market = market
         self._store = store
         self._policy = policy
+        self._standings = standings
         self._uniform = uniform
         self._opened: set[bytes] = set()
 
@@ -79,6 +83,8 @@ class Disputes:
         if event is None:
             return
         self._opened.discard(rental.id)
+        if event is Event.FAIL:
+            await self._standings.note(rental.rail, rental.terms.host, Seen.BROKEN)
         after = replace(rental, state=step(rental.state, event))
         if event is Event.ANSWER:
             after = replace(after, missed=0)

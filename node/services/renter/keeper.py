@@ -34,6 +34,7 @@ from node.services.renter.decisions import delivered, latest
 from node.services.renter.disputes import Disputes
 from node.services.renter.errors import RequestError, RestoreError, UnknownObjectError
 from node.services.renter.estimating import Estimate
+from node.services.renter.hostlist import HostDirectory
 from node.services.renter.hosts import Hosts
 from node.services.renter.labelling import Labelling
 from node.services.renter.placing import Placing
@@ -45,6 +46,7 @@ from node.services.renter.restoring import Restoring
 from node.services.renter.serving import Serving
 from node.services.renter.spending import Spending, StorageLimits
 from node.services.renter.staging import Staging
+from node.services.renter.standings import Rated, Standings
 from node.services.renter.tending import Tending
 from node.services.renter.together import together
 from node.services.renter.watch import Watch
@@ -138,17 +140,19 @@ class Renter:
         self._spending = spending = Spending(store, clock, limits)
         self._contracts: dict[str, Contracts] = {}
         self._chains = {rail: ChainHealth(rail, market, clock) for rail, market in markets.items()}
+        standings = Standings(store, clock)
+        rated = Rated(discovery, standings, clock)
         hosts: dict[str, Hosts] = {}
         for rail, market in markets.items():
             hosts[rail] = Hosts(api, market.market)
             auditing = Auditing(hosts[rail], key, clock, policy, nonce=nonce)
             contracts = Contracts(
                 hosts=hosts[rail], market=market, store=store, carrier=carrier, auditing=auditing, key=key, clock=clock,
-                policy=policy,
+                policy=policy, standings=standings,
             )  # fmt: skip
             self._contracts[rail] = contracts
             placing = Placing(
-                discovery=discovery, hosts=hosts[rail], market=market, store=store, key=key, clock=clock, policy=policy,
+                discovery=rated, hosts=hosts[rail], market=market, store=store, key=key, clock=clock, policy=policy,
                 spending=spending, nonce=nonce,
             )  # fmt: skip
             labelling = Labelling(hosts[rail], store, clock, policy, wrapping=wrapping, nonce=nonce)
@@ -158,12 +162,14 @@ class Renter:
                 repairing=Repairing(carrier, policy), labelling=labelling, clock=clock, policy=policy,
                 wrapping=wrapping, nonce=nonce, changed=self._more.set,
             )  # fmt: skip
-            self._disputes[rail] = Disputes(market, store, policy, uniform=uniform)
+            self._disputes[rail] = Disputes(market, store, policy, standings, uniform=uniform)
             self._serving[rail] = Serving(carrier, hosts[rail], base / "sampling", clock, policy, uniform=uniform)
             self._watch[rail] = Watch(
                 auditing=auditing, serving=self._serving[rail], hosts=hosts[rail], store=store, key=key, clock=clock,
-                policy=policy, uniform=uniform, follow=contracts.follow, disputed=self._disputes[rail].hear,
+                policy=policy, standings=standings, uniform=uniform, follow=contracts.follow,
+                disputed=self._disputes[rail].hear,
             )  # fmt: skip
+        self.directory = HostDirectory(rated, hosts, standings, clock)
         self.restores = Restores()
         self._restoring = Restoring(
             base=base / "restoring", carrier=carrier, hosts=hosts, discovery=discovery, clock=clock, policy=policy,

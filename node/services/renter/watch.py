@@ -28,9 +28,11 @@ from node.services.renter.errors import HostError
 from node.services.renter.hosts import Hosts
 from node.services.renter.policy import Policy
 from node.services.renter.serving import Serving
+from node.services.renter.standings import Standings
 from node.services.renter.together import together
 from node.storage.audit import ANSWER_SECONDS, Verdict
 from node.storage.lifecycle import State
+from node.storage.standing import Seen
 from wallet.keys import PrivateKey
 from wallet.storage_terms import Voucher, sign
 
@@ -78,6 +80,16 @@ def judged(rental: Rental, epoch: int, verdict: Verdict) -> Rental:
     return replace(rental, missed=rental.missed + 1, missed_epoch=epoch + 1)
 
 
+def experience(before: Rental, after: Rental) -> Seen | None:
+    """What an audit has told about the host: one thing for each epoch, however often it was asked."""
+    changes = (
+        (after.convicted > before.convicted, Seen.WRONG),
+        (after.passed > before.passed, Seen.KEPT),
+        (after.missed > before.missed, Seen.SILENT),
+    )
+    return next((seen for changed, seen in changes if changed), None)
+
+
 class Watch:
     """Audits and vouches for the contracts that it is shown. `disputed` hears of audits that did not pass."""
 
@@ -91,6 +103,7 @@ class Watch:
         key: PrivateKey,
         clock: Clock,
         policy: Policy,
+        standings: Standings,
         uniform: Callable[[int, int], int],
         follow: Callable[[Rental], Awaitable[Rental]],
         disputed: Callable[[Rental, Examined], Awaitable[None]],
@@ -102,6 +115,7 @@ class Watch:
         self._key = key
         self._clock = clock
         self._policy = policy
+        self._standings = standings
         self._uniform = uniform
         self._follow = follow
         self._disputed = disputed
@@ -127,6 +141,8 @@ class Watch:
             self._plans.pop(rental.id, None)
         if after is not rental:
             await self._store.save_rental(after)
+        if (seen := experience(rental, after)) is not None:
+            await self._standings.note(rental.rail, rental.terms.host, seen)
         if examined.finding.verdict is Verdict.PASSED:
             await self._tell(after)
         else:

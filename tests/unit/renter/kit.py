@@ -51,6 +51,7 @@ from node.storage.messages import (
 )
 from node.storage.placement import NEUTRAL
 from node.storage.sealing import wrapping_key
+from node.storage.standing import Standing
 from node.storage.terms import DAY, PriceTable, validate_offer
 from node.storage.torrent import pieces
 from wallet.address import Address
@@ -124,6 +125,7 @@ class MemoryRenterStore:
         self.sent: dict[bytes, SentLabel] = {}
         self.promised: dict[bytes, tuple[int, int]] = {}
         """Contract → the day of its offer, its escrow; what comes back is not followed here."""
+        self.known: dict[tuple[str, Address], Standing] = {}
 
     async def save_object(self, stored: StoredObject) -> None:
         with self._points.passing():
@@ -166,6 +168,13 @@ class MemoryRenterStore:
     async def save_audit(self, audit: AuditRecord) -> None:
         with self._points.passing():
             self.verdicts.append(audit)
+
+    async def save_standing(self, standing: Standing) -> None:
+        with self._points.passing():
+            self.known[standing.rail, standing.host] = standing
+
+    async def standings(self, rail: str) -> Sequence[Standing]:
+        return [standing for standing in self.known.values() if standing.rail == rail]
 
     async def audits(self, contract: bytes) -> Sequence[AuditRecord]:
         return [audit for audit in self.verdicts if audit.contract == contract]

@@ -14,7 +14,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from click.testing import CliRunner, Result
 
+from node.cli.client import Client
 from node.cli.main import main
+from node.http.knownhosts import KnownHostsApi
 from node.http.renting import RentingApi
 from node.http.server import make_app
 from node.ports.renting import Stage
@@ -61,7 +63,8 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
 
     carrier = EngineCarrier(None, list)  # type: ignore[arg-type] # the world copies files, no engine is asked
     app = make_app(TOKEN)
-    app.add_routes(RentingApi(Renting(world.renter, carrier, closed)).routes())
+    renting = Renting(world.renter, carrier, closed)
+    app.add_routes([*RentingApi(renting).routes(), *KnownHostsApi(renting).routes()])
     async with TestClient(TestServer(app)) as client:
         yield Node(world, client)
     await world.renter.close()
@@ -175,3 +178,21 @@ async def test_evidence_that_was_changed_is_refused(node: Node, tmp_path: Path) 
         assert said.exit_code == 1
         assert "evidence" in said.stderr
         assert said.stderr.count("\n") == 1
+
+
+async def test_hosts_are_shown_before_anything_is_stored(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    node.world.hosts[5].alive = False
+    rows = (await node.ask("POST", "/v1/hosts", {"length": 2**20, "days": 5}))["hosts"]
+    assert len(rows) == 6
+    assert [row["avoided"] for row in rows[:5]] == [""] * 5
+    assert (rows[0]["score"], rows[0]["experience"], rows[0]["prices"]["storage"]) == (500, None, str(10**15))
+    assert rows[5]["prices"] is None
+    assert "no answer" in rows[5]["avoided"]
+    await node.ask("POST", "/v1/hosts", {"rail": "nowhere"}, status=400)
+    monkeypatch.setattr(Client, "post", lambda self, path, body=None: {"hosts": rows})
+    said = CliRunner().invoke(main, ["hosts", "--size", "1 MiB", "--max-price", "10/GiB/day"], prog_name="bttnode")
+    assert said.exit_code == 0, said.output
+    assert " 500  0x" in said.output
+    assert "0.001 BTT per GiB and day, 1 TiB free" in said.output
+    assert "never tried" in said.output
+    assert said.output.count("avoided") == 1
