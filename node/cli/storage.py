@@ -15,6 +15,7 @@ import click
 
 from node.cli.client import INCOMPLETE, CliError
 from node.cli.context import Shell, catches
+from node.cli.verdicts import COMMANDS as VERDICTS
 from node.storage.errors import EvidenceError
 from node.storage.evidence import MAX_BYTES as MAX_EVIDENCE
 from node.storage.evidence import Evidence, check
@@ -354,5 +355,8 @@ def day(moment: int) -> str:
     except (OverflowError, ValueError, OSError):
         return f"second {moment}"
 
+
+for command in VERDICTS:
+    evidence.add_command(command)
 
 COMMANDS = (store, stored, restore, verify, renew, forget, audit, evidence)

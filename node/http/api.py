@@ -33,6 +33,7 @@ from node import __version__
 from node.daemon import Daemon
 from node.http import bill_models, models
 from node.http.btfs import BtfsApi
+from node.http.evidence import EvidenceApi
 from node.http.hosting import HostingApi, no_routes
 from node.http.journal import JournalApi
 from node.http.knownhosts import KnownHostsApi
@@ -83,6 +84,7 @@ class Api:
                 *ReputationApi(self._daemon).routes(),
                 *self._hosting(),
                 *RentingApi(self._daemon.renting).routes(),
+                *EvidenceApi(self._daemon.renting).routes(),
                 *KnownHostsApi(self._daemon.renting).routes(),
             ]
         )

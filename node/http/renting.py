@@ -132,7 +132,7 @@ class RentingApi:
             raise RequestError(f"{len(body.contracts)} contracts, at most {MAX_SHARDS} at once")
         given = [Appointment.parse(each) for each in body.contracts]
         for each in given:
-            await self._renter.audit(each)
+            await self._renter.appointed.take(each)
         return answer(models.Taken(contracts=len(given)))
 
     async def restore(self, request: web.Request) -> web.Response:

@@ -113,7 +113,13 @@ class Contracts:
 
     async def advance(self, rental: Rental, folder: Path) -> Rental:
         """Take the next step, if it is time for one; `folder` has the shard where it is staged."""
-        wanted = todo(rental, self._clock.wall(), self._policy)
+        return await self._take(rental, todo(rental, self._clock.wall(), self._policy), folder)
+
+    async def glance(self, rental: Rental) -> Rental:
+        """Look now and then at what the market says of a contract, and do nothing about it."""
+        return await self._take(rental, Todo.WATCH, Path())
+
+    async def _take(self, rental: Rental, wanted: Todo, folder: Path) -> Rental:
         act = self._steps.get(wanted)
         if act is None or self._clock.now() < self._not_before.get(rental.id, 0.0):
             return rental

@@ -2,8 +2,12 @@
 
 The challenge on chain names a block that the host could not show, or, where it was silent, a random one. It costs a
 bond, which comes back if nobody answers in time, and goes to the host's payee otherwise; so it is opened only after a
-signed wrong answer, or silence that has lasted, and never above the bond that the policy allows. An answer to a host's
-silence is worth its bond: it shows that the shard is there. Of a host that answers and does not serve, that is known.
+signed wrong answer, or silence that has lasted, never above the bond that the policy allows, and a few at a time. What
+the market does not hold of it yet is deposited. An answer to a host's silence is worth its bond: it shows that the
+shard is there. Of a host that answers and does not serve, that is known.
+
+The auditor of a contract may do all of this in the renter's place, with its own money: the bond comes back to whoever
+put it down, and what a failed challenge brings is the renter's.
 """
 
 from __future__ import annotations
@@ -21,6 +25,8 @@ from node.storage.lifecycle import Event, MarketStatus, State, step
 from node.storage.standing import Seen
 
 log = logging.getLogger(__name__)
+
+CHALLENGED = frozenset((State.CHALLENGED, State.EXITING_CHALLENGED))
 
 
 class Disputes:
@@ -50,11 +56,17 @@ class Disputes:
             return
         if rental.id in self._opened or rental.state not in (State.ACTIVE, State.EXITING):
             return
+        rentals = await self._store.rentals()
+        if sum(each.rail == rental.rail and each.state in CHALLENGED for each in rentals) >= self._policy.most_open:
+            log.info("no challenge of %s: %d others are open", rental.url, self._policy.most_open)
+            return
         try:
             bond = await self._market.bond()
-            if bond > self._policy.max_bond or bond > await self._market.balance():
+            if bond > self._policy.max_bond:
                 log.info("no challenge of %s: its bond is %d units", rental.url, bond)
                 return
+            if (short := bond - await self._market.balance()) > 0:
+                await self._market.deposit(f"bond:{rental.id.hex()}:{rental.terms.epoch_at(examined.at)}", short)
             index = examined.wrong if examined.wrong is not None else self._uniform(0, rental.terms.blocks - 1)
             await self._market.challenge(rental.terms, index)
         except MarketError as error:
@@ -65,7 +77,7 @@ class Disputes:
 
     async def end(self, rental: Rental) -> None:
         """Look after a challenge that is open: answered, or to be failed."""
-        if rental.state not in (State.CHALLENGED, State.EXITING_CHALLENGED):
+        if rental.state not in CHALLENGED:
             return
         try:
             chain = await self._market.status(rental.terms)

@@ -17,8 +17,8 @@ class Policy:
     of an audit (`node.storage.audit.sample_size`; what contracts pay for is the regular one); `sampled`: share of the
     audits in which a piece is fetched over BitTorrent besides (`serving`); `patience`: epochs of silence after which a
     shard is lost; `hand_over`: let a host go that asks for it, once another one has its shard (else it may leave alone,
-    and pays us); `dispute`: open a challenge on chain then, with a bond of at most `max_bond` token units; `stalled`:
-    without a byte of a shard until another host is asked.
+    and pays us); `dispute`: open a challenge on chain then, with a bond of at most `max_bond` token units, and
+    `most_open` at a time; `stalled`: without a byte of a shard until another host is asked.
     """
 
     lead: int = 1800
@@ -33,6 +33,7 @@ class Policy:
     hand_over: bool = True
     dispute: bool = True
     max_bond: int = 0
+    most_open: int = 8
     stalled: float = 120.0
 
     def start_after(self, length: int) -> int:

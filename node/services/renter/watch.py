@@ -138,6 +138,7 @@ class Watch:
         after = judged(rental, epoch, examined.finding.verdict)
         if examined.finding.verdict is Verdict.PASSED:
             after = self._vouch(after, epoch + 1)
+        if examined.finding.verdict is not Verdict.SILENT:
             self._plans.pop(rental.id, None)
         if after is not rental:
             await self._store.save_rental(after)

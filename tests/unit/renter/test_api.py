@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 
 from node.cli.client import Client
 from node.cli.main import main
+from node.http.evidence import EvidenceApi
 from node.http.knownhosts import KnownHostsApi
 from node.http.renting import RentingApi
 from node.http.server import make_app
@@ -64,7 +65,7 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
     carrier = EngineCarrier(None, list)  # type: ignore[arg-type] # the world copies files, no engine is asked
     app = make_app(TOKEN)
     renting = Renting(world.renter, carrier, closed)
-    app.add_routes([*RentingApi(renting).routes(), *KnownHostsApi(renting).routes()])
+    app.add_routes([*RentingApi(renting).routes(), *KnownHostsApi(renting).routes(), *EvidenceApi(renting).routes()])
     async with TestClient(TestServer(app)) as client:
         yield Node(world, client)
     await world.renter.close()
@@ -196,3 +197,37 @@ async def test_hosts_are_shown_before_anything_is_stored(node: Node, monkeypatch
     assert "0.001 BTT per GiB and day, 1 TiB free" in said.output
     assert "never tried" in said.output
     assert said.output.count("avoided") == 1
+
+
+async def test_verdicts_are_listed_and_their_evidence_is_handed_out_and_taken(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = await node.store(tmp_path)
+    host = node.world.hosts[0]
+    (terms,) = host.contracts.values()
+    host.corrupt(terms.root)
+    await node.ask("POST", f"/v1/storage/{name}/verify")
+    rows = (await node.ask("GET", f"/v1/evidence?name={name[:8]}"))["verdicts"]
+    assert [row["verdict"] for row in rows].count("wrong") == 1
+    (wrong,) = (await node.ask("GET", "/v1/evidence?faults=1"))["verdicts"]
+    assert (wrong["host"], wrong["object"], wrong["evidence"]) == (host.key.address.evm, name, True)
+    bundle = await node.ask("GET", f"/v1/evidence/{wrong['contract']}/{wrong['at']}")
+    assert (await node.ask("POST", "/v1/evidence", bundle))["verdict"] == "wrong"
+    await node.ask("POST", "/v1/evidence", {"bundle": bundle["bundle"][:40]}, status=400)
+    await node.ask("GET", f"/v1/evidence/{wrong['contract']}/1", status=404)
+    await node.ask("GET", "/v1/evidence?name=..", status=400)
+
+    answers = {
+        "/v1/evidence?name=&faults=1": {"verdicts": [wrong]},
+        f"/v1/evidence/{wrong['contract']}/{wrong['at']}": bundle,
+    }
+    monkeypatch.setattr(Client, "get", lambda self, path: answers[path])
+    monkeypatch.setattr(Client, "post", lambda self, path, body=None: wrong if body == bundle else None)
+    run = CliRunner().invoke
+    assert "evidence kept" in run(main, ["evidence", "list", "--faults"], prog_name="bttnode").output
+    assert (
+        "1 bundles" in run(main, ["evidence", "export", str(tmp_path / "out"), "--faults"], prog_name="bttnode").output
+    )
+    (file,) = (tmp_path / "out").iterdir()
+    assert evidence_check(file).exit_code == 0
+    assert name in run(main, ["evidence", "take", str(file)], prog_name="bttnode").output
