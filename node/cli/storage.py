@@ -159,7 +159,8 @@ def _doubts(kept: dict[str, Any]) -> str:
     """What speaks against one contract."""
     missed = kept["missed"]
     silent = f", silent for {missed} {'epoch' if missed == 1 else 'epochs'}" if missed else ""
-    return silent + (", its host leaves or is not asked to go on" if kept["leaves"] else "")
+    asks = ", its host would like to go" if kept["relieve"] and not kept["leaves"] else ""
+    return silent + asks + (", its host leaves or is not asked to go on" if kept["leaves"] else "")
 
 
 def _export(shell: Shell, name: str | None, file: Path) -> None:

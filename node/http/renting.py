@@ -208,6 +208,7 @@ def _object(overview: Overview) -> models.Object:
                 until=rental.terms.end,
                 missed=rental.missed,
                 leaves=rental.leaves,
+                relieve=rental.relieve,
                 paid=overview.paid[rental.id],
                 escrow=rental.terms.escrow,
             )

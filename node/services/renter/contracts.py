@@ -88,7 +88,7 @@ class Contracts:
         self._clock = clock
         self._policy = policy
         self._tries: dict[bytes, int] = {}
-        self._not_before: dict[bytes, float] = {}
+        self._not_before: dict[tuple[bytes, Todo], float] = {}
         self._glancing = asyncio.Semaphore(GLANCING)
         self.declined: dict[Address, str] = {}
         """Host → why it declined last."""
@@ -121,7 +121,7 @@ class Contracts:
 
     async def _take(self, rental: Rental, wanted: Todo, folder: Path) -> Rental:
         act = self._steps.get(wanted)
-        if act is None or self._clock.now() < self._not_before.get(rental.id, 0.0):
+        if act is None or self._clock.now() < self._not_before.get((rental.id, wanted), 0.0):
             return rental
         try:
             after = await act(rental, folder)
@@ -129,9 +129,9 @@ class Contracts:
             log.info("storage contract %s: %s: %s", rental.id.hex()[:12], wanted, error)
             after = rental
         if after is rental:
-            self._not_before[rental.id] = self._clock.now() + self._pause(rental, wanted)
+            self._not_before[rental.id, wanted] = self._clock.now() + self._pause(rental, wanted)
         else:
-            self._not_before.pop(rental.id, None)
+            self._not_before.pop((rental.id, wanted), None)
         return after
 
     def _pause(self, rental: Rental, wanted: Todo) -> float:
