@@ -9,7 +9,7 @@ import click
 
 from node.cli.client import CliError
 from node.cli.context import DURATION, Shell, catches
-from node.cli.money import amount
+from node.cli.money import DRY_RUN, amount
 
 SHOWN = 20
 """Contracts listed one by one before the owner is asked."""
@@ -22,6 +22,7 @@ SHOWN = 20
 @click.option("--within", type=DURATION, default="3d", show_default=True, help="Time for hand-overs, which are free.")
 @click.option("--free", is_flag=True, help="Only hand over: never pay for leaving alone.")
 @click.option("--stay", is_flag=True, help="Take the wish back, where nothing has happened yet.")
+@DRY_RUN
 @click.option("--yes", is_flag=True, help="Agree to the cost without being asked.")
 @click.pass_obj
 @catches
@@ -33,6 +34,7 @@ def leave_early(
     within: int,
     free: bool,
     stay: bool,
+    dry_run: bool,
     yes: bool,
 ) -> None:
     """Leave contracts before they end.
@@ -49,8 +51,13 @@ def leave_early(
         return
     wish = which | {"within": None if free else within}
     plan = shell.client.post("/v1/host/exits/plan", wish)
+    if dry_run:
+        shell.show(plan, lambda: _show(shell, plan))
+        return
     if not shell.as_json:
         _show(shell, plan)
+    elif not yes:
+        raise CliError("nothing was changed: the cost has to be agreed to", "--dry-run shows it, --yes agrees to it")
     if not yes and not click.confirm("leave them?", err=True):
         raise CliError("nothing was changed")
     done = shell.client.post("/v1/host/exits", wish | {"most": plan["most"]})

@@ -55,7 +55,7 @@ class Leaving:
 
     def named(self, beginning: str) -> Iterator[HostedContract]:
         """The contracts that run whose id, in hex, begins so."""
-        return (record for record in self._contracts.live() if record.id.hex().startswith(beginning))
+        return (record for record in self._contracts.live() if record.id.hex().startswith(beginning.lower()))
 
     def plan(self, roots: Collection[bytes], exit_at: int) -> list[Departure]:
         """What it means to give these shards up, alone from Unix second `exit_at` on; 0: never alone."""

@@ -42,7 +42,7 @@ from node.services.renter.hosts import Hosts, heard_from
 from node.services.renter.policy import Policy
 from node.services.renter.standings import Standings
 from node.storage.audit import Verdict
-from node.storage.lifecycle import ENDS, Event, MarketStatus, State, from_chain, step
+from node.storage.lifecycle import CHALLENGED, ENDS, Event, MarketStatus, State, from_chain, step
 from node.storage.standing import Seen
 from wallet.address import Address
 from wallet.keys import PrivateKey
@@ -314,4 +314,7 @@ class Contracts:
             log.info("host %s called contract %s off", rental.url, rental.id.hex()[:12])
         if called_off or (state is State.FAILED and rental.state is not State.FAILED):
             await self._saw(rental, Seen.BROKEN)
-        return await self._keep(replace(rental, state=state, leaves=leaves))
+        # An answer on chain shows that the shard is there, whoever sees it first.
+        answered = rental.state in CHALLENGED and state in (State.ACTIVE, State.EXITING)
+        missed = 0 if answered else rental.missed
+        return await self._keep(replace(rental, state=state, leaves=leaves, missed=missed))

@@ -21,12 +21,10 @@ from node.services.renter.auditing import Examined
 from node.services.renter.policy import Policy
 from node.services.renter.standings import Standings
 from node.storage.audit import Verdict
-from node.storage.lifecycle import Event, MarketStatus, State, step
+from node.storage.lifecycle import CHALLENGED, Event, MarketStatus, State, step
 from node.storage.standing import Seen
 
 log = logging.getLogger(__name__)
-
-CHALLENGED = frozenset((State.CHALLENGED, State.EXITING_CHALLENGED))
 
 
 class Disputes:
@@ -46,7 +44,6 @@ class Disputes:
         self._policy = policy
         self._standings = standings
         self._uniform = uniform
-        self._opened: set[bytes] = set()
 
     async def hear(self, rental: Rental, examined: Examined) -> None:
         """An audit did not pass."""
@@ -54,7 +51,7 @@ class Disputes:
         lasting = rental.missed >= self._policy.patience and not examined.unserved
         if not self._policy.dispute or not (wrong or lasting):
             return
-        if rental.id in self._opened or rental.state not in (State.ACTIVE, State.EXITING):
+        if rental.state not in (State.ACTIVE, State.EXITING):
             return
         rentals = await self._store.rentals()
         if sum(each.rail == rental.rail and each.state in CHALLENGED for each in rentals) >= self._policy.most_open:
@@ -72,7 +69,6 @@ class Disputes:
         except MarketError as error:
             log.info("challenge of %s: %s", rental.url, error)
             return
-        self._opened.add(rental.id)
         await self._store.save_rental(replace(rental, state=step(rental.state, Event.CHALLENGE)))
 
     async def end(self, rental: Rental) -> None:
@@ -94,7 +90,6 @@ class Disputes:
             return
         if event is None:
             return
-        self._opened.discard(rental.id)
         if event is Event.FAIL:
             await self._standings.note(rental.rail, rental.terms.host, Seen.BROKEN)
         after = replace(rental, state=step(rental.state, event))

@@ -72,7 +72,9 @@ class EvidenceBook:
                 reason=f"{checked.finding.reason}; found by {checked.witness.evm}",
                 evidence=b"" if checked.finding.verdict is Verdict.PASSED else data,  # of those, our own is newer
             )
-            await self._store.save_audit(audit)
+            known = {(each.epoch, each.at) for each in await self._store.audits(contract_id)}
+            if (audit.epoch, audit.at) not in known:  # what we found ourselves is not written over
+                await self._store.save_audit(audit)
             if audit.verdict is Verdict.WRONG and checked.proved and not rental.convicted:
                 rental = replace(rental, convicted=True)
                 await self._store.save_rental(rental)

@@ -82,6 +82,7 @@ async def test_leaving_shows_its_price_before_it_asks(bench: Bench, run: Run) ->
     shown = await run("exit", "--contract", name[:10], "--within", "20m", code=1)
     fee = format_amount(contract.exit_fee(3), BTT)
     assert f"alone for at most {fee}" in shown
+    assert fee in await run("exit", "--contract", name[:10].upper(), "--within", "20m", "--dry-run")
     assert not bench.record(contract).leaving
     await run("exit", "--all", "--within", "20m", "--yes")
     assert bench.record(contract).exit_at == bench.clock.wall() + 1200

@@ -94,10 +94,12 @@ async def pass_hours(world: World, node: Renter, hours: int) -> None:
         world.clock.seconds += 3600
 
 
-@pytest.mark.parametrize("limit", [499, 500])
-async def test_an_auditor_disputes_silence_with_its_own_bond_and_within_its_limits(tmp_path: Path, limit: int) -> None:
+@pytest.mark.parametrize(("limit", "most"), [(499, 8), (500, 0), (500, 8)])
+async def test_an_auditor_disputes_silence_with_its_own_bond_and_within_its_limits(
+    tmp_path: Path, limit: int, most: int
+) -> None:
     world, appointments = await appointed(tmp_path)
-    world.policy = replace(POLICY, max_bond=limit)
+    world.policy = replace(POLICY, max_bond=limit, most_open=most)
     store = MemoryRenterStore(world.points)
     auditor = world.new_renter(tmp_path / "auditor", key=AUDITOR, store=store)
     first, second = [await auditor.appointed.take(appointment) for appointment in appointments]
@@ -106,7 +108,7 @@ async def test_an_auditor_disputes_silence_with_its_own_bond_and_within_its_limi
     before = world.market.free
     await pass_hours(world, auditor, 24 * 5)
     entry = world.market.entries[first.id]
-    if limit < 500:
+    if limit < 500 or not most:
         assert (entry.status, world.market.challenges) == (MarketStatus.ACTIVE, {})
         return
     assert entry.status is MarketStatus.FAILED
