@@ -66,9 +66,7 @@ DAILY_PRICE = _DailyPrice()
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--copies", type=_Copies(), default="10/30", show_default=True, help="Any K of N shards restore it.")
 @click.option("--days", type=click.IntRange(1, 1825), default=30, show_default=True, help="Term of a contract.")
-@click.option(
-    "--max-price", type=DAILY_PRICE, help="The most to pay, audits and upload included, such as 10/GiB/day."
-)
+@click.option("--max-price", type=DAILY_PRICE, help="The most to pay, audits and upload included, such as 10/GiB/day.")
 @click.option("--public", is_flag=True, help="Do not encrypt: whoever has the shards can read it.")
 @click.option("--once", is_flag=True, help="Do not renew: it is gone when the days are over.")
 @click.option("--auditor", help="Address of a node that may audit and vouch while this one is away.")
