@@ -81,7 +81,7 @@ async def test_the_list_says_why_a_host_would_be_avoided(tmp_path: Path) -> None
     world = World(tmp_path, 4)
     world.hosts[0].alive = False
     world.hosts[1].price *= 5
-    lines = await world.renter.directory.look(Wanted(length=2**20, max_price=world.hosts[2].price))
+    lines = await world.renter.directory.look(Wanted(length=2**20, max_price=2 * world.hosts[2].price))
     reasons = {each.found.peer: each.avoided for each in lines}
     assert "no answer" in reasons[world.hosts[0].peer]
     assert "too dear" in reasons[world.hosts[1].peer]
