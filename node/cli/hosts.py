@@ -14,16 +14,16 @@ _SEEN = (("kept", "kept"), ("silent", "silent"), ("wrong", "wrong"), ("broken", 
 
 
 @click.command("hosts")
-@click.option("--size", type=SIZE, help="Of a shard, such as 1GiB: those without the room are marked.")
+@click.option("--size", type=SIZE, default="64MiB", show_default=True, help="Of a shard: who lacks the room is marked.")
 @click.option("--days", type=click.IntRange(1, 1825), help="A term: those that do not rent for it are marked.")
-@click.option("--max-price", type=DAILY_PRICE, help="Such as 10/GiB/day: dearer ones are marked.")
+@click.option("--max-price", type=DAILY_PRICE, help="All in, such as 10/GiB/day: dearer ones are marked.")
 @click.option("--rail", help="Of this network only.")
 @click.pass_obj
 @catches
-def hosts(shell: Shell, size: int | None, days: int | None, max_price: int | None, rail: str | None) -> None:
+def hosts(shell: Shell, size: int, days: int | None, max_price: int | None, rail: str | None) -> None:
     """Hosts one may rent from: prices, free space, a score out of 1000, and why one is avoided."""
     body: dict[str, Any] = {
-        "length": size or 1,
+        "length": size,
         "days": days,
         "max_price": None if max_price is None else str(max_price),
         "rail": rail,

@@ -17,7 +17,7 @@ from node.http.models import Model, Text, Units
 from node.http.renting_models import Days
 from node.http.requests import answer, read_body
 from node.services.renter.errors import RequestError
-from node.services.renter.hostlist import KnownHost, Wanted
+from node.services.renter.hostlist import USUAL, KnownHost, Wanted
 from node.services.renter.renting import Renting
 from node.storage.standing import Standing
 from node.storage.terms import DAY
@@ -27,7 +27,7 @@ from wallet.amount import MAX_AMOUNT, MAX_SIZE
 class WantedBody(Model):
     """`length`: bytes of a shard; `days`: the term, None for each host's shortest; `max_price` per GiB and day."""
 
-    length: Annotated[int, Field(strict=True, ge=1, le=MAX_SIZE)] = 1
+    length: Annotated[int, Field(strict=True, ge=1, le=MAX_SIZE)] = USUAL
     days: Days | None = None
     max_price: Units | None = None
     rail: Text | None = None

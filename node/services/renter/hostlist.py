@@ -25,15 +25,18 @@ from wallet.amount import MAX_AMOUNT
 
 MOST_ASKED = 256
 """Hosts of a rail that are asked, the best known first."""
+USUAL = 64 << 20
+"""Bytes of a shard, where nobody says more."""
 ASKED_FOR = 20.0
 """Seconds that they have to answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What hosts are looked for: `length` bytes of a shard, over `seconds`; `max_price`: units per GiB and day."""
+    """What hosts are looked for: `length` bytes of a shard, over `seconds`; `max_price`: units per GiB and day, with
+    upload and audits, which weigh more on a small shard."""
 
-    length: int = 1
+    length: int = USUAL
     seconds: int = 0
     max_price: int = MAX_AMOUNT
 
