@@ -168,3 +168,22 @@ async def test_a_renter_that_is_back_takes_its_auditors_evidence_and_acts_on_it(
         await auditor.evidence.take(bundle)
     with pytest.raises(UnknownObjectError):
         await auditor.evidence.bundle(wrong.rental.id, 1)
+
+
+async def test_an_answer_on_chain_is_forgiven_and_new_silence_is_disputed_anew(tmp_path: Path) -> None:
+    world, appointments = await appointed(tmp_path)
+    store = MemoryRenterStore(world.points)
+    auditor = world.new_renter(tmp_path / "auditor", key=AUDITOR, store=store)
+    first = await auditor.appointed.take(appointments[0])
+    next(host for host in world.hosts if host.key.address == first.terms.host).alive = False
+    entry = world.market.entries[first.id]
+    while not entry.answer_by:
+        await pass_hours(world, auditor, 1)
+    entry.answer_by = 0  # from another machine, which audits do not reach
+    await pass_hours(world, auditor, 4)
+    (kept,) = await store.rentals(FOR_OTHERS)
+    assert (kept.state, kept.missed) == (State.ACTIVE, 0)
+    before = world.clock.seconds
+    while not entry.answer_by:
+        await pass_hours(world, auditor, 1)
+    assert world.clock.seconds - before > (POLICY.patience - 1) * 24 * 3600
