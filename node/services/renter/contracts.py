@@ -282,12 +282,12 @@ class Contracts:
         opened = (State.COMPLETED, State.CANCELLED, State.FAILED)
         unheard = [rental for rental in rentals if rental.state in opened and rental.id not in self.paid]
         for rental in unheard[:LEARN_AT_ONCE]:
-            if self._clock.now() < self._not_before.get(rental.id, 0.0):
+            if self._clock.now() < self._not_before.get((rental.id, Todo.NOTHING), 0.0):
                 continue
             try:
                 self.paid[rental.id] = (await self._market.status(rental.terms)).paid
             except MarketError as error:
-                self._not_before[rental.id] = self._clock.now() + self._policy.retry
+                self._not_before[rental.id, Todo.NOTHING] = self._clock.now() + self._policy.retry
                 log.info("storage contract %s: %s", rental.id.hex()[:12], error)
                 return
 

@@ -52,7 +52,7 @@ from node.services.renter.tending import Tending
 from node.services.renter.together import together
 from node.services.renter.watch import Watch
 from node.storage.erasure import MAX_SHARDS
-from node.storage.lifecycle import ENDS, LOCKED, State
+from node.storage.lifecycle import ENDS, LOCKED
 from node.storage.manifest import Manifest, Placed, Shard, export, read
 from node.storage.messages import Appointment
 from node.storage.sealing import KEY_BYTES
