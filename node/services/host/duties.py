@@ -82,7 +82,7 @@ def duties(record: HostedContract, chain: OnChain, now: int) -> list[Duty]:
     if now < contract.start and record.cancel is None:
         if not record.leaving and (record.whole or now < call_off_at(record)):
             return found
-        return [Duty(Action.CALL_OFF, 0, contract.collateral, optional=not opened)]
+        return [*found, Duty(Action.CALL_OFF, 0, contract.collateral, optional=not opened)]
     if not opened:
         return []
     if record.cancel is not None:
