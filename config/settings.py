@@ -128,6 +128,9 @@ class StorageSettings(_Section):
         None, '""', "The most that storing may lock and spend in all, without what comes back; empty: no such limit."
     )
     max_bond: Budget = _field(100 * 10**18, '"100 BTT"', "What a challenge of a host that lost our shard may cost.")
+    hand_over: bool = _field(
+        True, "true", "Let hosts that ask for it go, once others have our shards; else they may pay us and leave."
+    )
 
     @model_validator(mode="after")
     def _terms_fit(self) -> Self:

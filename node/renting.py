@@ -90,7 +90,11 @@ def open_renting(
         key=key,
         wrapping=wrapping_key(secret),
         clock=clock,
-        policy=replace(DEVELOPMENT if local else Policy(), max_bond=MAX_AMOUNT if bond is None else bond),
+        policy=replace(
+            DEVELOPMENT if local else Policy(),
+            max_bond=MAX_AMOUNT if bond is None else bond,
+            hand_over=settings.storage.hand_over,
+        ),
         limits=StorageLimits(settings.storage.spend_per_day, settings.storage.spend_total, rails[0].rail.token),
         nonce=secrets.token_bytes,
         uniform=SystemRandom().randint,

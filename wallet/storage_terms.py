@@ -130,6 +130,10 @@ class StorageContract:
         """Unix seconds when the last epoch ends."""
         return self.start + self.epochs * self.epoch_length
 
+    def exit_fee(self, epochs: int) -> int:
+        """What a host that leaves after `epochs` epochs pays of its collateral, rounded down (`Terms.exitFee`)."""
+        return self.collateral * (self.epochs - epochs) // (2 * self.epochs)
+
     def epoch_at(self, moment: int) -> int:
         """The running epoch: below 0 before the start, `epochs` or more after the end."""
         return (moment - self.start) // self.epoch_length

@@ -11,6 +11,7 @@ import click
 
 from node.cli.client import INCOMPLETE, CliError
 from node.cli.context import AMOUNT, SIZE, Shell, catches
+from node.cli.exits import leave_early
 from node.cli.money import RAIL, amount, show_transaction
 from wallet.amount import format_size
 
@@ -76,6 +77,8 @@ def contracts(shell: Shell, every: bool) -> None:
             say(f"{row['id'][:12]}  {row['state']:10} {format_size(row['length']):>10}  until {end}, {row['rail']}")
             paid = f"{row['voucher']} vouched for, {row['paid']} paid, of {row['epochs']} epochs"
             say(f"{'':12}  {paid}; earned {_money(row, 'earned')}, {row['audits']} audits answered", style="dim")
+            if row["leaving"] and row["state"] not in ends:
+                say(f"{'':12}  to be handed over, or left", style="dim")
             if row["note"]:
                 say(f"{'':12}  {row['note']}", style="dim")
         if not rows:
@@ -199,9 +202,16 @@ def resize(shell: Shell, volume: str, quota: int) -> None:
 @click.pass_obj
 @catches
 def drain(shell: Shell, volume: str, off: bool) -> None:
-    """Take nothing new on VOLUME; its shards leave as their contracts end."""
+    """Take nothing new on VOLUME; its shards leave as their contracts end (`host exit --volume`: before)."""
     row = shell.client.post(_path(volume), {"draining": not off})
-    shell.show(row, lambda: _show_volume(shell, row))
+
+    def show() -> None:
+        _show_volume(shell, row)
+        if row["shards"] and not off:
+            text = f"its shards leave as their contracts end; `bttnode host exit --volume {row['id']}` hands them over"
+            shell.console.print(text, style="dim")
+
+    shell.show(row, show)
 
 
 @volume.command("check")
@@ -249,5 +259,7 @@ def _show_volume(shell: Shell, row: dict[str, Any]) -> None:
     if row["reason"]:
         say(f"{'':{len(row['id'])}}  {row['reason']}")
 
+
+host.add_command(leave_early)
 
 COMMANDS = (host,)

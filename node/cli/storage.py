@@ -15,6 +15,7 @@ import click
 
 from node.cli.client import INCOMPLETE, CliError
 from node.cli.context import Shell, catches
+from node.cli.verdicts import COMMANDS as VERDICTS
 from node.storage.errors import EvidenceError
 from node.storage.evidence import MAX_BYTES as MAX_EVIDENCE
 from node.storage.evidence import Evidence, check
@@ -58,13 +59,14 @@ class _DailyPrice(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
+DAILY_PRICE = _DailyPrice()
+
+
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--copies", type=_Copies(), default="10/30", show_default=True, help="Any K of N shards restore it.")
 @click.option("--days", type=click.IntRange(1, 1825), default=30, show_default=True, help="Term of a contract.")
-@click.option(
-    "--max-price", type=_DailyPrice(), help="The most to pay, audits and upload included, such as 10/GiB/day."
-)
+@click.option("--max-price", type=DAILY_PRICE, help="The most to pay, audits and upload included, such as 10/GiB/day.")
 @click.option("--public", is_flag=True, help="Do not encrypt: whoever has the shards can read it.")
 @click.option("--once", is_flag=True, help="Do not renew: it is gone when the days are over.")
 @click.option("--auditor", help="Address of a node that may audit and vouch while this one is away.")
@@ -155,7 +157,8 @@ def _doubts(kept: dict[str, Any]) -> str:
     """What speaks against one contract."""
     missed = kept["missed"]
     silent = f", silent for {missed} {'epoch' if missed == 1 else 'epochs'}" if missed else ""
-    return silent + (", its host leaves or is not asked to go on" if kept["leaves"] else "")
+    asks = ", its host would like to go" if kept["relieve"] and not kept["leaves"] else ""
+    return silent + asks + (", its host leaves or is not asked to go on" if kept["leaves"] else "")
 
 
 def _export(shell: Shell, name: str | None, file: Path) -> None:
@@ -351,5 +354,8 @@ def day(moment: int) -> str:
     except (OverflowError, ValueError, OSError):
         return f"second {moment}"
 
+
+for command in VERDICTS:
+    evidence.add_command(command)
 
 COMMANDS = (store, stored, restore, verify, renew, forget, audit, evidence)

@@ -33,8 +33,11 @@ from node import __version__
 from node.daemon import Daemon
 from node.http import bill_models, models
 from node.http.btfs import BtfsApi
+from node.http.evidence import EvidenceApi
 from node.http.hosting import HostingApi, no_routes
 from node.http.journal import JournalApi
+from node.http.knownhosts import KnownHostsApi
+from node.http.leaving import LeavingApi
 from node.http.money import MoneyApi
 from node.http.presence import PresenceApi
 from node.http.renting import RentingApi
@@ -81,6 +84,8 @@ class Api:
                 *ReputationApi(self._daemon).routes(),
                 *self._hosting(),
                 *RentingApi(self._daemon.renting).routes(),
+                *EvidenceApi(self._daemon.renting).routes(),
+                *KnownHostsApi(self._daemon.renting).routes(),
             ]
         )
         return app
@@ -90,7 +95,11 @@ class Api:
         if hosting is None:
             return no_routes()
         tokens = {name: purses[name].chain.rail.token for name in hosting.hosts}
-        return [*HostingApi(hosting, tokens).routes(), *PresenceApi(hosting.presences, purses).routes()]
+        return [
+            *HostingApi(hosting, tokens).routes(),
+            *PresenceApi(hosting.presences, purses).routes(),
+            *LeavingApi(hosting, tokens).routes(),
+        ]
 
     # --- node --------------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@
 | /storage/v1/terms       | {"market"?}     | `Quote`      | anybody                     |
 | /storage/v1/propose     | `Proposal`      | `Consent`    | the renter it names         |
 | /storage/v1/challenge   | `ChallengeCall` | `AnswerBody` | the renter, or the auditor  |
-| /storage/v1/voucher     | `VoucherCall`   | {"gain"}     | the renter, or the auditor  |
+| /storage/v1/voucher     | `VoucherCall`   | `Taken`      | the renter, or the auditor  |
 | /storage/v1/cancel      | `CancelCall`    | `Consent`    | the renter                  |
 | /storage/v1/label       | `LabelCall`     | {}           | the renter                  |
 | /storage/v1/recall      | `RecallCall`    | `Recalled`   | the renter                  |
@@ -33,6 +33,7 @@ from node.storage.messages import (
     LabelCall,
     Proposal,
     RecallCall,
+    Taken,
     VoucherCall,
     read_market,
 )
@@ -79,7 +80,9 @@ class HostApi:
 
     async def voucher(self, sender: Address, body: Mapping[str, Any]) -> Mapping[str, Any]:
         call = _parsed(VoucherCall.parse, body)
-        return {"gain": str(await _said(self._having(call.voucher.id).vouchers.take(sender, call)))}
+        host = self._having(call.voucher.id)
+        gain = await _said(host.vouchers.take(sender, call))
+        return Taken(gain, host.leaving.until(call.voucher.id)).body()
 
     async def cancel(self, sender: Address, body: Mapping[str, Any]) -> Mapping[str, Any]:
         call = _parsed(CancelCall.parse, body)

@@ -86,6 +86,8 @@ class ContractLine(Model):
     paid: int
     audits: int
     audited_at: int | None
+    leaving: int
+    """When the owner asked to be rid of it; 0: never."""
     price_per_epoch: Units
     money: Money
     symbol: str
@@ -241,6 +243,7 @@ def _contract(rail: str, token: Token, record: HostedContract, now: int) -> Cont
         paid=record.paid.bit_count(),
         audits=record.audits,
         audited_at=record.audited_at or None,
+        leaving=record.leaving,
         price_per_epoch=contract.price_per_epoch,
         money=_money(Earnings.of(record)),
         symbol=token.symbol,

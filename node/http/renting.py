@@ -132,7 +132,7 @@ class RentingApi:
             raise RequestError(f"{len(body.contracts)} contracts, at most {MAX_SHARDS} at once")
         given = [Appointment.parse(each) for each in body.contracts]
         for each in given:
-            await self._renter.audit(each)
+            await self._renter.appointed.take(each)
         return answer(models.Taken(contracts=len(given)))
 
     async def restore(self, request: web.Request) -> web.Response:
@@ -208,6 +208,7 @@ def _object(overview: Overview) -> models.Object:
                 until=rental.terms.end,
                 missed=rental.missed,
                 leaves=rental.leaves,
+                relieve=rental.relieve,
                 paid=overview.paid[rental.id],
                 escrow=rental.terms.escrow,
             )

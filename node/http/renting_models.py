@@ -66,7 +66,8 @@ class RestoreBody(Model):
 
 
 class Kept(Model):
-    """One contract. `missed`: epochs in a row without an answer; `until`, `leaves` (0: not before): Unix seconds."""
+    """One contract. `missed`: epochs in a row without an answer; `until`, `leaves` (0: not before): Unix seconds;
+    `relieve`: its host would like to go."""
 
     shard: int
     host: str
@@ -75,6 +76,7 @@ class Kept(Model):
     until: int
     missed: int
     leaves: int
+    relieve: bool
     paid: Units
     escrow: Units
 

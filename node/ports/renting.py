@@ -20,12 +20,15 @@ from node.ports.peerapi import Peer
 from node.ports.storagebooks import Committed
 from node.storage.audit import Verdict
 from node.storage.lifecycle import MarketStatus, State
+from node.storage.standing import Standing
 from wallet.address import Address
 from wallet.storage_terms import NOBODY, Market, StorageContract
 
 # --- records --------------------------------------------------------------------------------------------------------
 
 
+MOST_KNOWN = 4096
+"""Hosts of a rail whose standing is remembered."""
 FOR_OTHERS = ""
 """The object of contracts that we only audit."""
 
@@ -77,7 +80,8 @@ class Rental:
     the highest voucher we signed, `told`: the one the host has confirmed; `passed`: the number of the last epoch with a
     good audit, plus one; `missed`: consecutive epochs in which it was asked and silent, `missed_epoch` the last of
     them, plus one; `convicted`: it signed a wrong answer; `dropped`: we want it no more, but the host may still have
-    our signature, so its end is waited for; `leaves`: Unix second when the host goes, 0 if it has not said so.
+    our signature, so its end is waited for; `leaves`: Unix second when the host goes, 0 if it has not said so;
+    `relieve`: the host asks for a hand-over, and is let go as soon as another one keeps the shard.
     """
 
     id: bytes
@@ -102,6 +106,7 @@ class Rental:
     convicted: bool = False
     dropped: bool = False
     leaves: int = 0
+    relieve: bool = False
 
     @property
     def peer(self) -> Peer:
@@ -169,6 +174,12 @@ class RenterStore(Protocol):
 
     async def labels(self, object_id: str) -> Sequence[SentLabel]:
         """What the hosts of an object have confirmed."""
+
+    async def save_standing(self, standing: Standing) -> None:
+        """Insert or replace; of a rail's hosts, the `MOST_KNOWN` that were seen last are remembered."""
+
+    async def standings(self, rail: str) -> Sequence[Standing]:
+        """All hosts of a rail that we have experience with."""
 
 
 # --- the market on chain ----------------------------------------------------------------------------------------------

@@ -28,7 +28,8 @@ class HostedContract:
     the same root that this one follows. `whole`: the shard is here, checked and durable. `damaged`: why it is not any
     more. `epochs`: how many it runs, fewer than agreed after an exit. `audits`: how many were answered, `audited_at`
     the last of them. `cancel`: renter and we end it through this epoch, with the renter's signature. `note`: why it
-    ended, for the user.
+    ended, for the user. `leaving`: when the owner asked to be rid of it, 0 if they did not; `exit_at`: from when on we
+    leave alone, unless it was handed over before; 0: never.
 
     Moved by calls of their own: `voucher` (epochs it pays, 0: none) with its signature; `paid`, of which bit e says
     that epoch e is paid on chain, final; `bonds` of challenges on chain that we have answered.
@@ -57,6 +58,8 @@ class HostedContract:
     voucher_at: int = 0
     paid: int = 0
     bonds: int = 0
+    leaving: int = 0
+    exit_at: int = 0
 
     @property
     def live(self) -> bool:
@@ -191,6 +194,8 @@ class MarketPort(Protocol):
     def settle(self, contract: StorageContract, through_epoch: int, signature: bytes) -> Call: ...
 
     def call_off(self, contract: StorageContract) -> Call: ...
+
+    def exit(self, contract: StorageContract) -> Call: ...
 
     def close(self, contract: StorageContract) -> Call: ...
 

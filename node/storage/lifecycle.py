@@ -100,6 +100,8 @@ TRANSITIONS = MappingProxyType(
 ENDS = frozenset(state for state, events in TRANSITIONS.items() if not events)
 LOCKED = frozenset((State.UPLOADING, State.ACTIVE, State.CHALLENGED, State.EXITING, State.EXITING_CHALLENGED))
 """States in which the market holds money of the contract."""
+CHALLENGED = frozenset((State.CHALLENGED, State.EXITING_CHALLENGED))
+"""States in which a bonded challenge is open."""
 
 
 def step(state: State, event: Event) -> State:

@@ -5,7 +5,7 @@
 | `terms`     | `TermsCall`         | `Quote`     | renter → host                    |
 | `propose`   | `Proposal`          | `Consent`   | renter → host                    |
 | `challenge` | `ChallengeCall`     | `AnswerBody`| renter or auditor → host         |
-| `voucher`   | `VoucherCall`       | none        | renter or auditor → host         |
+| `voucher`   | `VoucherCall`       | `Taken`     | renter or auditor → host         |
 | `cancel`    | `CancelCall`        | `Consent`   | either side → the other          |
 | `label`     | `LabelCall`         | none        | renter → host                    |
 | `recall`    | `RecallCall`        | `Recalled`  | renter → host                    |
@@ -315,6 +315,18 @@ class VoucherCall(_Message):
     FIELDS: ClassVar = {"voucher": _record(Voucher, _CLAIM), "signature": _SIGNATURE}
     voucher: Voucher
     signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Taken(_Message):
+    """A host has the voucher. `gain`: token units it adds; `leaving`: Unix second until which the host asks to be
+    relieved of the contract, before it leaves alone; 0: it stays. It is said here because a host may not be able to
+    reach its renter, which is often behind a router, but hears from it in every epoch.
+    """
+
+    FIELDS: ClassVar = {"gain": _optional(_AMOUNT, 0), "leaving": _optional(_number(), 0)}
+    gain: int = 0
+    leaving: int = 0
 
 
 @dataclass(frozen=True, slots=True)

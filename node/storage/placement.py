@@ -28,6 +28,8 @@ from wallet.amount import format_amount, format_size
 MAX_SCORE = 1000
 NEUTRAL = 500
 """A stranger's score."""
+LEAST_SCORE = 200
+"""A host with less is given nothing."""
 MAX_CANDIDATES = 2000
 """More are not looked at: the choice is as good, and its time stays bounded."""
 _COST_SCALE = 2**20
@@ -77,7 +79,7 @@ class Request:
     seconds: int
     max_price: int
     askers: int = 1
-    least_score: int = 200
+    least_score: int = LEAST_SCORE
     owners: Set[Address] = frozenset()
     networks: Set[str] = frozenset()
 
@@ -96,7 +98,7 @@ def choose(request: Request, candidates: Iterable[Candidate], now: int) -> Place
     refused: dict[Address, str] = {}
     able: dict[Address, Candidate] = {}
     for candidate in candidates:
-        reason = _refusal(request, candidate, now)
+        reason = refusal(request, candidate, now)
         if reason is None and candidate.host in able:
             continue  # a host that answered twice is one host
         if reason is None and len(able) == MAX_CANDIDATES:
@@ -115,7 +117,8 @@ def choose(request: Request, candidates: Iterable[Candidate], now: int) -> Place
     return Placement(chosen, refused, request.shards - len(chosen))
 
 
-def _refusal(request: Request, candidate: Candidate, now: int) -> str | None:
+def refusal(request: Request, candidate: Candidate, now: int) -> str | None:
+    """Why this host cannot take a shard of this object; None: it can."""
     table = candidate.table
     try:
         table.validate(now)

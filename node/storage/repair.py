@@ -9,7 +9,8 @@ Urgency is what is left: the margin of good shards above k. A shard is good whil
 suspect when audits fail that may be a line's fault; leaving when its host said when it goes; lost when its contract
 ended or a wrong answer convicted the host. A leaving shard can still be read, so it is copied, not rebuilt, and counts
 as good while there is time. A suspect one counts neither as good nor as lost: it brings the repair nearer, and is made
-again only when the repair is urgent, because most suspects come back.
+again only when the repair is urgent, because most suspects come back. One whose host asks to be relieved of it is
+bound as before, so it counts as good; it is copied at once, since the host waits for that.
 """
 
 from __future__ import annotations
@@ -47,11 +48,13 @@ class Urgency(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class ShardState:
-    """One shard, by its place in the list. `leaves`: Unix second when a leaving host goes; `price`: to read a MiB."""
+    """One shard, by its place in the list. `leaves`: Unix second when a leaving host goes; `price`: to read a MiB;
+    `asked`: the host would like to go before."""
 
     health: Health
     leaves: int = 0
     price: int = 0
+    asked: bool = False
 
     def readable(self, now: int) -> bool:
         """Whether its bytes can surely be fetched now."""
@@ -87,7 +90,8 @@ def plan(k: int, n: int, shards: Sequence[ShardState], now: int) -> RepairPlan:
     leaving = [
         place
         for place in readable
-        if shards[place].health is Health.LEAVING and shards[place].leaves - now <= LEAVE_MARGIN
+        if shards[place].health is Health.LEAVING
+        and (shards[place].asked or shards[place].leaves - now <= LEAVE_MARGIN)
     ]
     good = len(readable)
     margin = good - k

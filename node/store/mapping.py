@@ -26,6 +26,7 @@ from node.ports.store import (
     Transfer,
 )
 from node.speed.reputation import Snapshot
+from node.storage.standing import Standing
 from node.store import schema
 from wallet.address import Address
 from wallet.chains.base import Call, Fee
@@ -272,4 +273,5 @@ LATEST_AUDITS = Kind(schema.latest_audits, LatestAudit)
 KEPT_LABELS = Kind(schema.kept_labels, KeptLabel)
 SENT_LABELS = Kind(schema.sent_labels, SentLabel)
 POSITIONS = Kind(schema.storage_positions, Position)
+KNOWN_HOSTS = Kind(schema.known_hosts, Standing)
 META = Kind(schema.meta, Meta)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from node.ports.renting import AuditRecord, Rental, SentLabel
+from node.ports.renting import MOST_KNOWN, AuditRecord, Rental, SentLabel
 from node.storage.audit import Verdict
 from node.storage.lifecycle import State
+from node.storage.standing import Standing
 from node.store import storagebooks
 from node.store.mapping import LatestAudit
 from node.store.unit import Unit
@@ -52,6 +53,14 @@ def with_evidence(audit: AuditRecord, latest: LatestAudit | None) -> AuditRecord
     if latest is None or audit.verdict is not Verdict.PASSED or (latest.epoch, latest.at) != (audit.epoch, audit.at):
         return audit
     return replace(audit, evidence=latest.evidence)
+
+
+def save_standing(unit: Unit, standing: Standing) -> None:
+    if unit.known_hosts.get(standing.rail, standing.host) is None:
+        known = [other for other in unit.known_hosts.all() if other.rail == standing.rail]
+        for other in sorted(known, key=lambda each: each.at)[: max(0, len(known) + 1 - MOST_KNOWN)]:
+            unit.known_hosts.remove(other.rail, other.host)
+    unit.known_hosts.put(standing)
 
 
 def remove_object(unit: Unit, object_id: str) -> None:

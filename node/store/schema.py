@@ -17,7 +17,7 @@ from node.storage.lifecycle import State
 from node.store.types import AddressBytes, Amount256, EnumText, HashList, OptionalAddress, PackedTerms, PathBytes, Words
 from wallet.intents import IntentState
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011")
 """Every schema there has been, oldest first."""
 
 APPLICATION_ID = 0x62747431
@@ -255,6 +255,8 @@ hosted = Table(
     Column("voucher_at", BigInteger, nullable=False),
     Column("paid", Amount256, nullable=False),
     Column("bonds", Amount256, nullable=False),
+    Column("leaving", BigInteger, nullable=False),
+    Column("exit_at", BigInteger, nullable=False),
 )
 """Storage contracts that we host. `paid` is a bit for each of at most 256 epochs."""
 stored_objects = Table(
@@ -302,6 +304,21 @@ rentals = Table(
     Column("convicted", Boolean, nullable=False),
     Column("dropped", Boolean, nullable=False),
     Column("leaves", BigInteger, nullable=False),
+    Column("relieve", Boolean, nullable=False),
+)
+
+known_hosts = Table(
+    "known_hosts",
+    metadata,
+    Column("rail", String, primary_key=True),
+    Column("host", AddressBytes, primary_key=True),
+    Column("kept", BigInteger, nullable=False),
+    Column("silent", BigInteger, nullable=False),
+    Column("wrong", BigInteger, nullable=False),
+    Column("broken", BigInteger, nullable=False),
+    Column("declined", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 audits = Table(

@@ -33,6 +33,7 @@ from node.ports.store import (
     Transfer,
 )
 from node.speed.reputation import Changes, Snapshot
+from node.storage.standing import Standing
 from node.store import hosting, operations, renting, schema, storagebooks
 from node.store.database import READERS, Database
 from node.store.mapping import (
@@ -45,6 +46,7 @@ from node.store.mapping import (
     ISSUED,
     JOURNAL,
     KEPT_LABELS,
+    KNOWN_HOSTS,
     LATEST_AUDITS,
     META,
     PAYOUTS,
@@ -341,6 +343,12 @@ class SqlStore:
     async def labels(self, object_id: str) -> Sequence[SentLabel]:
         query = SENT_LABELS.select_all.where(schema.sent_labels.c.object == object_id)
         return await self._all(SENT_LABELS, query)
+
+    async def save_standing(self, standing: Standing) -> None:
+        await self._writer.submit(lambda unit: renting.save_standing(unit, standing))
+
+    async def standings(self, rail: str) -> Sequence[Standing]:
+        return await self._all(KNOWN_HOSTS, KNOWN_HOSTS.select_all.where(schema.known_hosts.c.rail == rail))
 
     # --- the storage market's books (`node.ports.storagebooks.StorageBooksStore`) -------------------------------------
 

@@ -112,6 +112,7 @@ class Unit:
         self.kept_labels = Records(connection, mapping.KEPT_LABELS)
         self.sent_labels = Records(connection, mapping.SENT_LABELS)
         self.positions = Records(connection, mapping.POSITIONS)
+        self.known_hosts = Records(connection, mapping.KNOWN_HOSTS)
         self.meta = Records(connection, mapping.META)
         self.moved_money = False
         """Set by operations whose loss must be noticed when an old backup is restored."""
@@ -152,6 +153,7 @@ class Unit:
             self.kept_labels,
             self.sent_labels,
             self.positions,
+            self.known_hosts,
             self.meta,
         ):
             records.flush()

@@ -106,6 +106,8 @@ class Acceptance:
             contract.renter,
         ):
             raise RefusedError("terms", "a renewal is about the same shard of the same renter")
+        if before.leaving:
+            raise RefusedError("terms", "the owner gives this shard up", "offer it to another host")
         if before.state not in LOCKED or before.epochs != before.contract.epochs:
             raise RefusedError("terms", f"the contract before this one is {before.state}: it cannot be renewed")
         if any(other.renews == before.id for other in here):

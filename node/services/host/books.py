@@ -47,8 +47,8 @@ class Earnings:
             claimed=record.claimed,
             expected=record.epochs * contract.price_per_epoch - record.earned if locked else 0,
             bonds=record.bonds,
-            at_stake=contract.collateral if locked else 0,
-            lost=contract.collateral if record.state is State.FAILED else 0,
+            at_stake=contract.collateral - contract.exit_fee(record.epochs) if locked else 0,
+            lost=contract.collateral if record.state is State.FAILED else contract.exit_fee(record.epochs),
         )
 
     @classmethod
@@ -133,6 +133,8 @@ def _contracts(here: Situation) -> Iterable[str]:
             continue
         if (note := here.notes.get(record.id)) and record.id not in here.challenged:
             yield f"{_name(record)}: {note}"
+        if record.leaving and record.epochs == record.contract.epochs:
+            yield f"{_name(record)}: it waits for another host to take it over, as you wished"
         begun = min(record.epochs, max(0, record.contract.epoch_at(here.now)))
         silent = begun - max(record.voucher, record.paid.bit_length())
         if silent >= SILENT_EPOCHS and record.whole:

@@ -171,6 +171,8 @@ class Claims:
             case Action.CANCEL:
                 ours = self._cancelling.signature(Cancel(record.id, duty.number))
                 return number, market.cancel(contract, duty.number, record.cancel_signature, ours)
+            case Action.EXIT:
+                return number, market.exit(contract)
             case Action.CLOSE:
                 return number, market.close(contract)
 

@@ -10,6 +10,8 @@
 | call off  | the start is near and the shard is not here: from the start on a challenge could take the collateral; |
 |           | also where the contract is not open yet, since it could be opened too late for us to do anything       |
 | cancel    | both have agreed to end: at once, since later it would not pay for what was kept in between             |
+| exit      | the owner wants to leave, and nobody has taken the shard over in time; before the start it costs       |
+|           | nothing, and is a call off                                                                            |
 | close     | everything is paid, or can not be paid any more: the collateral comes home                            |
 
 Time. Bounds in the market are block times; a duty waits `MARGIN` longer than the bound that has to have passed (less
@@ -39,6 +41,7 @@ class Action(StrEnum):
     PROVE = "prove"
     CALL_OFF = "call off"
     CANCEL = "cancel"
+    EXIT = "exit"
     CLOSE = "close"
 
 
@@ -77,20 +80,33 @@ def duties(record: HostedContract, chain: OnChain, now: int) -> list[Duty]:
         # When it begins and until when, the market knows: our clock may be wrong, and all is at stake.
         found.append(Duty(Action.ANSWER, chain.answer_by))
     if now < contract.start and record.cancel is None:
-        if record.whole or now < call_off_at(record):
+        if not record.leaving and (record.whole or now < call_off_at(record)):
             return found
-        return [Duty(Action.CALL_OFF, 0, contract.collateral, optional=not opened)]
+        return [*found, Duty(Action.CALL_OFF, 0, contract.collateral, optional=not opened)]
     if not opened:
         return []
     if record.cancel is not None:
         # It pays for all that was kept: nothing else is worth a fee.
         return [*found, Duty(Action.CANCEL, record.cancel)]
+    if record.exit_at and now >= record.exit_at and not chain.answer_by and may_exit(contract, chain.epochs, now):
+        found.append(Duty(Action.EXIT, 0))
     found += _settle(record, chain, now, readable)
     if readable:
         found += _prove(record, chain, now)
     if not chain.answer_by and now >= closable_at(contract, chain) + margin(contract):
         found.append(Duty(Action.CLOSE, 0))
     return found
+
+
+def serves(contract: StorageContract, moment: int) -> int:
+    """How many epochs a host serves that leaves alone at Unix second `moment`: the running one, and the next."""
+    return max(0, contract.epoch_at(moment)) + 2
+
+
+def may_exit(contract: StorageContract, epochs: int, now: int) -> bool:
+    """Whether leaving alone would still end anything earlier, and was not done before (`StorageMarket.exit`)."""
+    started = now >= contract.start + margin(contract)
+    return started and epochs == contract.epochs and serves(contract, now) < epochs
 
 
 def closable_at(contract: StorageContract, chain: OnChain) -> int:

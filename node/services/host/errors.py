@@ -1,6 +1,14 @@
-"""How a host says no to another node, and why."""
+"""How a host says no to another node, and why; and to its owner."""
 
 from __future__ import annotations
+
+from wallet.errors import WalletError
+
+
+class WishError(WalletError):
+    """The owner asks for what cannot be."""
+
+    hint = "bttnode host contracts and bttnode host volumes show what is there"
 
 
 class RefusedError(Exception):

@@ -43,7 +43,7 @@ class Following:
             # Also one that was open in a block that is gone.
             start = record.contract.start
             if now >= start + LAPSE_AFTER and await self._market.final_time() >= start:
-                await self._end(contract_id, State.LAPSED)
+                await self._end(contract_id, State.LAPSED, record.epochs)
             return
         if head.status == MarketStatus.ACTIVE and not head.paid & ~record.paid:
             await self._move(contract_id, head)
@@ -63,10 +63,11 @@ class Following:
             delivered=record.whole,
         )
         if state in ENDS:
-            await self._end(contract_id, state)
+            await self._end(contract_id, state, chain.epochs)
         elif state is not None:
             await self._contracts.move(contract_id, state, epochs=chain.epochs)
 
-    async def _end(self, contract_id: bytes, state: State) -> None:
-        record = await self._contracts.move(contract_id, state, note=_NOTES[state])
+    async def _end(self, contract_id: bytes, state: State, epochs: int) -> None:
+        record = self._contracts.known(contract_id)  # one that was never open runs no epochs in the market
+        record = await self._contracts.move(contract_id, state, epochs=epochs or record.epochs, note=_NOTES[state])
         log.info("contract %s has ended: %s", record.id.hex()[:12], record.note)

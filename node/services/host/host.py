@@ -5,7 +5,7 @@
                                    └─→ `answers`, `vouchers`, `cancelling`, `labels` (peers), `selfcheck` (our disks)
 
 A round looks at every contract whose time has come. How soon again depends on what may happen to it: seconds while it
-waits to be opened or for its shard, a sixteenth of an epoch and at most a minute while it runs.
+waits to be opened, for its shard, or for its end, a sixteenth of an epoch and at most a minute while it runs.
 """
 
 from __future__ import annotations
@@ -30,12 +30,13 @@ from node.services.host.errors import RefusedError
 from node.services.host.following import Following
 from node.services.host.intake import Intake, ShardEngine
 from node.services.host.labels import Labels
+from node.services.host.leaving import Leaving
 from node.services.host.selfcheck import EVERY, SelfCheck
 from node.services.host.shards import DamagedError, Shards
 from node.services.host.terms import HostTerms, PriceTables
 from node.services.host.vouchers import Vouchers
 from node.services.rounds import Rounds, Wait, at_most
-from node.storage.lifecycle import State
+from node.storage.lifecycle import MarketStatus, State
 from node.storage.messages import Consent, Proposal
 from wallet.address import Address
 from wallet.chains.base import ChainError
@@ -90,6 +91,7 @@ class Host:
         self.vouchers = Vouchers(contracts, market.market, clock)
         self.labels = Labels(contracts, clock)
         self.cancelling = Cancelling(contracts, market.market, key=key, clock=clock)
+        self.leaving = Leaving(contracts, clock)
         self.intake = Intake(contracts, self.shards, volumes, engine)
         self.following = Following(contracts, market, clock)
         self.claims = Claims(
@@ -128,6 +130,7 @@ class Host:
         self.claims.on_done = self._look_soon
         self.claims.on_unanswered = self._alarm
         self.cancelling.on_agreed = self._look_soon
+        self.leaving.on_change = self._look_soon
         self.intake.on_finished = self._rounds.wake
 
     # --- life --------------------------------------------------------------------------------------------------------
@@ -271,8 +274,9 @@ class Host:
         self.intake.begin(record)
         self._heed(record, chain.answer_by)
         self.claims.begin(record, chain, duties(record, chain, self._clock.wall()))
-        # What was paid just now is booked at a later look, when it is final.
-        waiting = record.state is State.SIGNED or not record.whole or chain.paid & ~record.paid
+        # An end and what was paid just now are booked at a later look, when they are final.
+        ending = record.cancel is not None or chain.status not in (MarketStatus.UNKNOWN, MarketStatus.ACTIVE)
+        waiting = record.state is State.SIGNED or not record.whole or ending or chain.paid & ~record.paid
         pause = 0.0 if waiting else min(LOOK_EVERY, record.contract.epoch_length / 16)
         self._next_look[record.id] = self._clock.now() + pause
 

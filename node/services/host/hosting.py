@@ -13,6 +13,7 @@ from node.ports.volumes import VolumeInfo, Volumes
 from node.services.host.disks import DiskWatch
 from node.services.host.host import Host
 from node.services.host.intake import tidy
+from node.services.host.leaving import Departures
 from node.services.host.presence import Presence
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,11 @@ class Hosting:
         self.disks.on_fault = fault
         for host in self.hosts.values():
             host.on_fault = fault
+
+    @property
+    def departures(self) -> Departures:
+        """How the owner leaves contracts before their end."""
+        return Departures({name: host.leaving for name, host in self.hosts.items()}, self.volumes)
 
     async def start(self) -> None:
         """Delete what no contract needs any more. Raises `StoreError`."""

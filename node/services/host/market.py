@@ -113,6 +113,9 @@ class ChainMarket:
     def call_off(self, contract: StorageContract) -> Call:
         return self._calls.call_off(contract)
 
+    def exit(self, contract: StorageContract) -> Call:
+        return self._calls.exit(contract)
+
     def close(self, contract: StorageContract) -> Call:
         return self._calls.close(contract)
 

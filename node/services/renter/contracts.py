@@ -14,6 +14,7 @@ contract is never forgotten before its start has passed and the market has been 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, Iterable
@@ -39,14 +40,20 @@ from node.services.renter.decisions import Todo, delivered, todo
 from node.services.renter.errors import HostError
 from node.services.renter.hosts import Hosts, heard_from
 from node.services.renter.policy import Policy
+from node.services.renter.standings import Standings
 from node.storage.audit import Verdict
-from node.storage.lifecycle import ENDS, Event, MarketStatus, State, from_chain, step
+from node.storage.lifecycle import CHALLENGED, ENDS, Event, MarketStatus, State, from_chain, step
+from node.storage.standing import Seen
 from wallet.address import Address
 from wallet.keys import PrivateKey
 from wallet.storage_terms import Cancel, sign
 
 log = logging.getLogger(__name__)
 
+CLOCKS_APART = 15
+"""Seconds that a host allows for between its clock and others (`node.services.host.duties.MARGIN`)."""
+GLANCES, GLANCING = 8, 8
+"""How often in an epoch the market is asked of a contract that runs, and for how many at once."""
 LEARN_AT_ONCE = 8
 """Contracts of an object that have ended whose end the market is asked about in one round."""
 TRIES = 3
@@ -69,7 +76,9 @@ class Contracts:
         key: PrivateKey,
         clock: Clock,
         policy: Policy,
+        standings: Standings,
     ) -> None:
+        self._standings = standings
         self._hosts = hosts
         self._market = market
         self._store = store
@@ -79,7 +88,8 @@ class Contracts:
         self._clock = clock
         self._policy = policy
         self._tries: dict[bytes, int] = {}
-        self._not_before: dict[bytes, float] = {}
+        self._not_before: dict[tuple[bytes, Todo], float] = {}
+        self._glancing = asyncio.Semaphore(GLANCING)
         self.declined: dict[Address, str] = {}
         """Host → why it declined last."""
         self._outdated: dict[Address, float] = {}
@@ -97,14 +107,21 @@ class Contracts:
             Todo.CALL_OFF: self._call_off,
             Todo.CANCEL: self._cancel,
             Todo.RECALL: self._recall,
+            Todo.WATCH: self._glance,
             Todo.CLOSE: self._close,
         }
 
     async def advance(self, rental: Rental, folder: Path) -> Rental:
         """Take the next step, if it is time for one; `folder` has the shard where it is staged."""
-        wanted = todo(rental, self._clock.wall(), self._policy)
+        return await self._take(rental, todo(rental, self._clock.wall(), self._policy), folder)
+
+    async def glance(self, rental: Rental) -> Rental:
+        """Look now and then at what the market says of a contract, and do nothing about it."""
+        return await self._take(rental, Todo.WATCH, Path())
+
+    async def _take(self, rental: Rental, wanted: Todo, folder: Path) -> Rental:
         act = self._steps.get(wanted)
-        if act is None or self._clock.now() < self._not_before.get(rental.id, 0.0):
+        if act is None or self._clock.now() < self._not_before.get((rental.id, wanted), 0.0):
             return rental
         try:
             after = await act(rental, folder)
@@ -112,15 +129,23 @@ class Contracts:
             log.info("storage contract %s: %s: %s", rental.id.hex()[:12], wanted, error)
             after = rental
         if after is rental:
-            pause = max(RECALL_PAUSE, self._policy.retry) if wanted is Todo.RECALL else self._policy.retry
-            self._not_before[rental.id] = self._clock.now() + pause
+            self._not_before[rental.id, wanted] = self._clock.now() + self._pause(rental, wanted)
         else:
-            self._not_before.pop(rental.id, None)
+            self._not_before.pop((rental.id, wanted), None)
         return after
+
+    def _pause(self, rental: Rental, wanted: Todo) -> float:
+        """Seconds until a step that changed nothing is taken again."""
+        if wanted is Todo.WATCH:
+            return rental.terms.epoch_length / GLANCES
+        return max(RECALL_PAUSE, self._policy.retry) if wanted is Todo.RECALL else self._policy.retry
 
     async def _keep(self, rental: Rental) -> Rental:
         await self._store.save_rental(rental)
         return rental
+
+    async def _saw(self, rental: Rental, seen: Seen) -> None:
+        await self._standings.note(rental.rail, rental.terms.host, seen)
 
     async def _move(self, rental: Rental, event: Event) -> Rental:
         return await self._keep(replace(rental, state=step(rental.state, event)))
@@ -133,11 +158,13 @@ class Contracts:
             signature = await self._hosts.propose(rental, self._carrier.addresses)
         except (PeerRefusedError, HostError) as error:
             log.info("host %s declines: %s", rental.url, error)
+            await self._saw(rental, Seen.DECLINED)
             self._declined(rental, error)
             return await self._keep(replace(rental, dropped=True))
         except PeerApiError:
             if tries < TRIES:
                 raise
+            await self._saw(rental, Seen.SILENT)
             self.declined[rental.terms.host] = "did not answer an offer"
             return await self._keep(replace(rental, dropped=True))
         return await self._keep(replace(rental, host_signature=signature, state=step(rental.state, Event.SIGN)))
@@ -185,6 +212,7 @@ class Contracts:
     async def _judged(self, rental: Rental, audit: AuditRecord) -> Rental:
         if audit.verdict is Verdict.PASSED:
             return await self._move(rental, Event.DELIVER)
+        await self._saw(rental, Seen.WRONG)
         return await self._keep(replace(rental, convicted=True, dropped=True))
 
     async def _recall(self, rental: Rental, folder: Path) -> Rental:
@@ -199,15 +227,22 @@ class Contracts:
             await self._market.call_off(rental.terms)
         except MarketRefusedError:
             return await self._follow(rental, await self._market.status(rental.terms))
+        if not rental.dropped:  # its host never had the shard
+            await self._saw(rental, Seen.BROKEN)
         return await self._move(rental, Event.CALL_OFF)
 
     async def _cancel(self, rental: Rental, folder: Path) -> Rental:
-        """The epochs that have begun are paid, the others are not. A host may bring it to the market before us."""
+        """The epochs that have begun are paid, the others are not; near its end, the next one has, by the host's clock.
+
+        A host may bring it to the market before us.
+        """
         looked = await self.follow(rental)
         if looked.state in ENDS:
             return looked
         terms = rental.terms
-        through = min(terms.epochs, max(rental.vouched, terms.epoch_at(self._clock.wall()) + 1))
+        epochs = (looked.leaves - terms.start) // terms.epoch_length if looked.leaves else terms.epochs
+        soon = self._clock.wall() + 2 * min(CLOCKS_APART, terms.epoch_length // 16)
+        through = min(epochs, max(rental.vouched, terms.epoch_at(soon) + 1))
         cancel = Cancel(rental.id, through)
         signature = sign(self._hosts.market, cancel, self._key)
         consent = await self._hosts.cancel(rental, cancel, signature)
@@ -217,11 +252,17 @@ class Contracts:
             return await self.follow(rental)
         return await self._move(looked, Event.CANCEL)
 
+    async def _glance(self, rental: Rental, folder: Path) -> Rental:
+        """A host may leave alone: what it has must be copied before it goes."""
+        async with self._glancing:
+            return await self.follow(rental)
+
     async def _close(self, rental: Rental, folder: Path) -> Rental:
         terms = rental.terms
         chain = await self._market.status(terms)
         if chain.status is MarketStatus.ACTIVE:
-            over = terms.end if chain.paid >= chain.epochs else terms.end + terms.epoch_length
+            end = terms.epoch_start(chain.epochs)
+            over = end if chain.paid >= chain.epochs else end + terms.epoch_length
             if chain.answer_by or await self._market.chain_time() < over:
                 return rental
             with suppress(MarketRefusedError):  # the host may have closed it meanwhile
@@ -241,12 +282,12 @@ class Contracts:
         opened = (State.COMPLETED, State.CANCELLED, State.FAILED)
         unheard = [rental for rental in rentals if rental.state in opened and rental.id not in self.paid]
         for rental in unheard[:LEARN_AT_ONCE]:
-            if self._clock.now() < self._not_before.get(rental.id, 0.0):
+            if self._clock.now() < self._not_before.get((rental.id, Todo.NOTHING), 0.0):
                 continue
             try:
                 self.paid[rental.id] = (await self._market.status(rental.terms)).paid
             except MarketError as error:
-                self._not_before[rental.id] = self._clock.now() + self._policy.retry
+                self._not_before[rental.id, Todo.NOTHING] = self._clock.now() + self._policy.retry
                 log.info("storage contract %s: %s", rental.id.hex()[:12], error)
                 return
 
@@ -268,6 +309,12 @@ class Contracts:
         leaves = rental.terms.epoch_start(chain.epochs) if chain.exiting else rental.leaves
         if (state, leaves) == (rental.state, rental.leaves):
             return rental
-        if state is State.CANCELLED and rental.state is State.UPLOADING:
+        called_off = state is State.CANCELLED and rental.state is State.UPLOADING and not rental.dropped
+        if called_off:
             log.info("host %s called contract %s off", rental.url, rental.id.hex()[:12])
-        return await self._keep(replace(rental, state=state, leaves=leaves))
+        if called_off or (state is State.FAILED and rental.state is not State.FAILED):
+            await self._saw(rental, Seen.BROKEN)
+        # An answer on chain shows that the shard is there, whoever sees it first.
+        answered = rental.state in CHALLENGED and state in (State.ACTIVE, State.EXITING)
+        missed = 0 if answered else rental.missed
+        return await self._keep(replace(rental, state=state, leaves=leaves, missed=missed))

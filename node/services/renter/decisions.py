@@ -48,7 +48,7 @@ def todo(rental: Rental, now: int, policy: Policy) -> Todo:
         if rental.dropped:
             return Todo.NOTHING
         return Todo.PROPOSE if state is State.OFFERED else Todo.OPEN
-    if now >= terms.end:
+    if now >= (rental.leaves or terms.end):
         return Todo.CLOSE
     if rental.dropped:
         return Todo.CALL_OFF if now < terms.start else Todo.CANCEL
@@ -91,12 +91,24 @@ def delivered(rental: Rental) -> bool:
 
 def sound(rental: Rental, policy: Policy) -> bool:
     """Whether nothing speaks against this contract: not given up, its host neither silent nor about to leave."""
-    return not given_up(rental, policy) and not rental.missed and not rental.leaves
+    return not given_up(rental, policy) and not rental.missed and not rental.leaves and not rental.relieve
 
 
 def to_place(rentals: Iterable[Rental], staged: Iterable[int], policy: Policy) -> set[int]:
     """Staged shards that no sound contract is, or will be, about."""
     return set(staged) - {rental.shard for rental in rentals if sound(rental, policy)}
+
+
+def to_relieve(rentals: Sequence[Rental], now: int, policy: Policy) -> list[Rental]:
+    """Contracts whose hosts asked for it and may go: another host has shown the shard, and is bound to keep it."""
+    kept = {
+        rental.shard for rental in rentals if sound(rental, policy) and delivered(rental) and rental.terms.start <= now
+    }
+    return [
+        rental
+        for rental in rentals
+        if rental.relieve and not given_up(rental, policy) and not rental.leaves and rental.shard in kept
+    ]
 
 
 def to_free(rentals: Iterable[Rental], staged: Iterable[int], policy: Policy) -> set[int]:
@@ -118,6 +130,8 @@ def _state(rental: Rental) -> ShardState:
         return ShardState(Health.SUSPECT, price=rental.download_price)
     if rental.leaves:
         return ShardState(Health.LEAVING, rental.leaves, rental.download_price)
+    if rental.relieve:
+        return ShardState(Health.LEAVING, rental.terms.end, rental.download_price, asked=True)
     return ShardState(Health.GOOD, price=rental.download_price)
 
 
@@ -130,6 +144,7 @@ def to_renew(rentals: Sequence[Rental], now: int, policy: Policy) -> list[Rental
         if rental.state is State.ACTIVE
         and not rental.missed
         and not rental.leaves
+        and not rental.relieve
         and rental.id not in followed
         and renewal_due(rental.terms) <= now < rental.terms.end - policy.start_after(0)
     ]

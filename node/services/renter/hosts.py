@@ -27,6 +27,7 @@ from node.storage.messages import (
     Quote,
     RecallCall,
     Recalled,
+    Taken,
     TermsCall,
     VoucherCall,
 )
@@ -40,7 +41,7 @@ CALL_SECONDS = 15.0
 LABEL_SECONDS = 60.0
 """A label may have half a MiB."""
 
-M = TypeVar("M", Quote, Consent, AnswerBody, Recalled)
+M = TypeVar("M", Quote, Consent, AnswerBody, Recalled, Taken)
 
 
 class Hosts:
@@ -93,9 +94,9 @@ class Hosts:
         body = ChallengeCall(challenge, signature).body()
         return await self._ask(rental.peer, "challenge", body, AnswerBody, deadline=float(ANSWER_SECONDS))
 
-    async def voucher(self, rental: Rental, voucher: Voucher, signature: bytes) -> None:
-        """Returns when the host has it."""
-        await self._api.ask(rental.peer, path_of("voucher"), VoucherCall(voucher, signature).body())
+    async def voucher(self, rental: Rental, voucher: Voucher, signature: bytes) -> Taken:
+        """Returns when the host has it, with what it has to say besides."""
+        return await self._ask(rental.peer, "voucher", VoucherCall(voucher, signature).body(), Taken)
 
     async def label(self, rental: Rental, number: int, data: bytes) -> None:
         """Returns when the host keeps this sealed label."""

@@ -16,7 +16,6 @@ from pathlib import Path
 from node.ports.clock import Clock
 from node.ports.peerapi import PeerApi
 from node.ports.renting import (
-    FOR_OTHERS,
     Discovery,
     MarketPort,
     Rental,
@@ -27,6 +26,7 @@ from node.ports.renting import (
 )
 from node.ports.storagebooks import Committed
 from node.ports.store import StoreError
+from node.services.renter.appointed import Appointed
 from node.services.renter.auditing import Auditing, Examined
 from node.services.renter.chainhealth import ChainHealth
 from node.services.renter.contracts import Contracts
@@ -34,6 +34,8 @@ from node.services.renter.decisions import delivered, latest
 from node.services.renter.disputes import Disputes
 from node.services.renter.errors import RequestError, RestoreError, UnknownObjectError
 from node.services.renter.estimating import Estimate
+from node.services.renter.evidence import EvidenceBook
+from node.services.renter.hostlist import HostDirectory
 from node.services.renter.hosts import Hosts
 from node.services.renter.labelling import Labelling
 from node.services.renter.placing import Placing
@@ -45,20 +47,20 @@ from node.services.renter.restoring import Restoring
 from node.services.renter.serving import Serving
 from node.services.renter.spending import Spending, StorageLimits
 from node.services.renter.staging import Staging
+from node.services.renter.standings import Rated, Standings
 from node.services.renter.tending import Tending
 from node.services.renter.together import together
 from node.services.renter.watch import Watch
 from node.storage.erasure import MAX_SHARDS
-from node.storage.lifecycle import ENDS, LOCKED, State
+from node.storage.lifecycle import ENDS, LOCKED
 from node.storage.manifest import Manifest, Placed, Shard, export, read
 from node.storage.messages import Appointment
 from node.storage.sealing import KEY_BYTES
 from node.storage.terms import DAY
 from wallet.address import Address
 from wallet.amount import MAX_AMOUNT
-from wallet.errors import WalletError
 from wallet.keys import PrivateKey
-from wallet.storage_terms import MAX_TERM, NOBODY, Market, verify
+from wallet.storage_terms import MAX_TERM, NOBODY, Market
 
 log = logging.getLogger(__name__)
 
@@ -138,17 +140,20 @@ class Renter:
         self._spending = spending = Spending(store, clock, limits)
         self._contracts: dict[str, Contracts] = {}
         self._chains = {rail: ChainHealth(rail, market, clock) for rail, market in markets.items()}
+        standings = Standings(store, clock)
+        rated = Rated(discovery, standings, clock)
         hosts: dict[str, Hosts] = {}
+        followed: dict[str, Contracts] = {}
         for rail, market in markets.items():
             hosts[rail] = Hosts(api, market.market)
             auditing = Auditing(hosts[rail], key, clock, policy, nonce=nonce)
             contracts = Contracts(
                 hosts=hosts[rail], market=market, store=store, carrier=carrier, auditing=auditing, key=key, clock=clock,
-                policy=policy,
+                policy=policy, standings=standings,
             )  # fmt: skip
             self._contracts[rail] = contracts
             placing = Placing(
-                discovery=discovery, hosts=hosts[rail], market=market, store=store, key=key, clock=clock, policy=policy,
+                discovery=rated, hosts=hosts[rail], market=market, store=store, key=key, clock=clock, policy=policy,
                 spending=spending, nonce=nonce,
             )  # fmt: skip
             labelling = Labelling(hosts[rail], store, clock, policy, wrapping=wrapping, nonce=nonce)
@@ -158,12 +163,20 @@ class Renter:
                 repairing=Repairing(carrier, policy), labelling=labelling, clock=clock, policy=policy,
                 wrapping=wrapping, nonce=nonce, changed=self._more.set,
             )  # fmt: skip
-            self._disputes[rail] = Disputes(market, store, policy, uniform=uniform)
+            followed[rail] = contracts
+            self._disputes[rail] = Disputes(market, store, policy, standings, uniform=uniform)
             self._serving[rail] = Serving(carrier, hosts[rail], base / "sampling", clock, policy, uniform=uniform)
             self._watch[rail] = Watch(
                 auditing=auditing, serving=self._serving[rail], hosts=hosts[rail], store=store, key=key, clock=clock,
-                policy=policy, uniform=uniform, follow=contracts.follow, disputed=self._disputes[rail].hear,
+                policy=policy, standings=standings, uniform=uniform, follow=contracts.follow,
+                disputed=self._disputes[rail].hear,
             )  # fmt: skip
+        self.appointed = Appointed(
+            markets=markets, contracts=followed, watch=self._watch, disputes=self._disputes, store=store,
+            own=key.address,
+        )  # fmt: skip
+        self.evidence = EvidenceBook(store, standings, self._locks)
+        self.directory = HostDirectory(rated, hosts, standings, clock)
         self.restores = Restores()
         self._restoring = Restoring(
             base=base / "restoring", carrier=carrier, hosts=hosts, discovery=discovery, clock=clock, policy=policy,
@@ -208,7 +221,7 @@ class Renter:
         chains = self._chains if objects else {}
         jobs = [
             *(self._round(stored.id) for stored in objects),
-            self._audit_for_others(),
+            self.appointed.tick(),
             *(chain.look() for chain in chains.values()),
         ]
         names = [*(stored.id for stored in objects), "audits for others", *chains]
@@ -231,11 +244,6 @@ class Renter:
             for rental in await self._store.rentals(object_id):
                 await self._disputes[stored.rail].end(rental)
             await self._watch[stored.rail].tick(await self._store.rentals(object_id))
-
-    async def _audit_for_others(self) -> None:
-        given = await self._store.rentals(FOR_OTHERS)
-        for rail, watch in self._watch.items():
-            await watch.tick(rental for rental in given if rental.rail == rail)
 
     # --- what the user asks for --------------------------------------------------------------------------------------
 
@@ -387,43 +395,6 @@ class Renter:
             for rental in latest(await self._store.rentals(stored.id), self._policy).values()
             if delivered(rental) and rental.terms.auditor != NOBODY
         ]
-
-    async def audit(self, appointment: Appointment) -> Rental:
-        """Audit a contract for its renter from now on, and vouch for what passes, as its auditor.
-
-        Raises `RequestError` unless both parties signed a contract that names this node.
-        """
-        terms, market = appointment.contract, appointment.market
-        rail = next((rail for rail, known in self._markets.items() if known.market == market), None)
-        if rail is None:
-            raise RequestError(f"no rail of this node has the market {market.contract} on chain {market.chain_id}")
-        if terms.auditor != self._key.address:
-            raise RequestError(f"the contract's auditor is {terms.auditor}, not this node")
-        try:
-            verify(market, terms, appointment.renter_signature, terms.renter)
-            verify(market, terms, appointment.host_signature, terms.host)
-        except WalletError as error:
-            raise RequestError(str(error)) from error
-        contract_id = terms.digest(market)
-        for known in await self._store.rentals(FOR_OTHERS):
-            if known.id == contract_id:
-                return known
-        rental = Rental(
-            id=contract_id,
-            object=FOR_OTHERS,
-            shard=0,
-            rail=rail,
-            terms=terms,
-            state=State.ACTIVE,
-            url=appointment.url,
-            network="",
-            peers=(),
-            download_price=0,
-            renter_signature=appointment.renter_signature,
-            host_signature=appointment.host_signature,
-        )
-        await self._store.save_rental(rental)
-        return rental
 
     # --- helpers -----------------------------------------------------------------------------------------------------
 

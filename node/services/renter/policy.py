@@ -16,8 +16,9 @@ class Policy:
     tries with one host; `avoid`: how long a host that declined is not asked for the same object; `loss`, `confidence`:
     of an audit (`node.storage.audit.sample_size`; what contracts pay for is the regular one); `sampled`: share of the
     audits in which a piece is fetched over BitTorrent besides (`serving`); `patience`: epochs of silence after which a
-    shard is lost; `dispute`: open a challenge on chain then, with a bond of at most `max_bond` token units; `stalled`:
-    without a byte of a shard until another host is asked.
+    shard is lost; `hand_over`: let a host go that asks for it, once another one has its shard (else it may leave alone,
+    and pays us); `dispute`: open a challenge on chain then, with a bond of at most `max_bond` token units, and
+    `most_open` at a time; `stalled`: without a byte of a shard until another host is asked.
     """
 
     lead: int = 1800
@@ -29,8 +30,10 @@ class Policy:
     confidence: int = REGULAR_CONFIDENCE
     sampled: int = 250
     patience: int = 3
+    hand_over: bool = True
     dispute: bool = True
     max_bond: int = 0
+    most_open: int = 8
     stalled: float = 120.0
 
     def start_after(self, length: int) -> int:

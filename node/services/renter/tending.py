@@ -19,7 +19,7 @@ from node.ports.clock import Clock
 from node.ports.peerapi import PeerApiError
 from node.ports.renting import MarketError, MarketRefusedError, Rental, RenterStore, ShardCarrier, Stage, StoredObject
 from node.services.renter.contracts import Contracts
-from node.services.renter.decisions import failed, to_free, to_place, to_renew
+from node.services.renter.decisions import failed, to_free, to_place, to_relieve, to_renew
 from node.services.renter.errors import HostError, RestoreError
 from node.services.renter.labelling import Labelling
 from node.services.renter.placing import UNOPENED, Placing
@@ -176,6 +176,7 @@ class Tending:
 
     async def _keep(self, stored: StoredObject, manifest: Manifest, *, busy: bool) -> None:
         rentals, unfunded = await self._advance(stored)
+        rentals = await self._relieve(rentals)
         await self._contracts.learn_paid(rentals)
         said = await self._labelling.tend(stored, manifest, rentals)
         staged = self._staging.staged(stored.id, manifest)
@@ -211,6 +212,15 @@ class Tending:
         if after != list(rentals):
             self._changed()
         return after, ""
+
+    async def _relieve(self, rentals: list[Rental]) -> list[Rental]:
+        """Let go of hosts that asked for it, where others keep their shards: the next step cancels those contracts."""
+        going = {rental.id for rental in to_relieve(rentals, self._clock.wall(), self._policy)}
+        after = [replace(rental, dropped=True) if rental.id in going else rental for rental in rentals]
+        await together(self._store.save_rental(rental) for rental in after if rental.id in going)
+        if going:
+            self._changed()
+        return after
 
     async def _offer(
         self, stored: StoredObject, manifest: Manifest, shards: set[int], rentals: Sequence[Rental]

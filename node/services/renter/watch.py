@@ -9,6 +9,8 @@ and ends it at once.
 Vouchers are cumulative, so one that pays this epoch pays all before it. That is meant: blocks drawn at random from the
 whole shard, shown today, were kept in the epochs before, too; the renter may have been the one who was away.
 
+A host that would like to leave says so when it takes a voucher; the wish is kept, and `decisions` acts on it.
+
 The voucher is durable together with the audit's result before it is sent, and sent until the host has confirmed it.
 """
 
@@ -22,12 +24,15 @@ from node.ports.clock import Clock
 from node.ports.peerapi import PeerApiError
 from node.ports.renting import MarketError, Rental, RenterStore
 from node.services.renter.auditing import Auditing, Examined
+from node.services.renter.errors import HostError
 from node.services.renter.hosts import Hosts
 from node.services.renter.policy import Policy
 from node.services.renter.serving import Serving
+from node.services.renter.standings import Standings
 from node.services.renter.together import together
 from node.storage.audit import ANSWER_SECONDS, Verdict
 from node.storage.lifecycle import State
+from node.storage.standing import Seen
 from wallet.keys import PrivateKey
 from wallet.storage_terms import Voucher, sign
 
@@ -75,6 +80,16 @@ def judged(rental: Rental, epoch: int, verdict: Verdict) -> Rental:
     return replace(rental, missed=rental.missed + 1, missed_epoch=epoch + 1)
 
 
+def experience(before: Rental, after: Rental) -> Seen | None:
+    """What an audit has told about the host: one thing for each epoch, however often it was asked."""
+    changes = (
+        (after.convicted > before.convicted, Seen.WRONG),
+        (after.passed > before.passed, Seen.KEPT),
+        (after.missed > before.missed, Seen.SILENT),
+    )
+    return next((seen for changed, seen in changes if changed), None)
+
+
 class Watch:
     """Audits and vouches for the contracts that it is shown. `disputed` hears of audits that did not pass."""
 
@@ -88,6 +103,7 @@ class Watch:
         key: PrivateKey,
         clock: Clock,
         policy: Policy,
+        standings: Standings,
         uniform: Callable[[int, int], int],
         follow: Callable[[Rental], Awaitable[Rental]],
         disputed: Callable[[Rental, Examined], Awaitable[None]],
@@ -99,6 +115,7 @@ class Watch:
         self._key = key
         self._clock = clock
         self._policy = policy
+        self._standings = standings
         self._uniform = uniform
         self._follow = follow
         self._disputed = disputed
@@ -121,9 +138,12 @@ class Watch:
         after = judged(rental, epoch, examined.finding.verdict)
         if examined.finding.verdict is Verdict.PASSED:
             after = self._vouch(after, epoch + 1)
+        if examined.finding.verdict is not Verdict.SILENT:
             self._plans.pop(rental.id, None)
         if after is not rental:
             await self._store.save_rental(after)
+        if (seen := experience(rental, after)) is not None:
+            await self._standings.note(rental.rail, rental.terms.host, seen)
         if examined.finding.verdict is Verdict.PASSED:
             await self._tell(after)
         else:
@@ -166,8 +186,11 @@ class Watch:
             return
         self._tell_at[rental.id] = self._clock.now() + self._policy.retry
         try:
-            await self._hosts.voucher(rental, Voucher(rental.id, rental.vouched), rental.voucher_signature)
-        except PeerApiError as error:
+            taken = await self._hosts.voucher(rental, Voucher(rental.id, rental.vouched), rental.voucher_signature)
+        except (PeerApiError, HostError) as error:
             log.info("voucher for %s: %s", rental.url, error)
             return
-        await self._store.save_rental(replace(rental, told=rental.vouched))
+        relieve = bool(taken.leaving) and self._policy.hand_over
+        if relieve and not rental.relieve:
+            log.info("%s asks to be relieved of contract %s", rental.url, rental.id.hex()[:12])
+        await self._store.save_rental(replace(rental, told=rental.vouched, relieve=relieve))

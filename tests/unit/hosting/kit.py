@@ -132,6 +132,9 @@ class FakeMarket:
     def call_off(self, contract: StorageContract) -> Call:
         return self._call("call_off", contract)
 
+    def exit(self, contract: StorageContract) -> Call:
+        return self._call("exit", contract)
+
     def close(self, contract: StorageContract) -> Call:
         return self._call("close", contract)
 
@@ -180,9 +183,13 @@ class FakeMarket:
             case "cancel":
                 state.paid |= (1 << given["through"]) - 1
                 state.status = MarketStatus.CANCELLED
+            case "exit":
+                served = contract.epoch_at(now) + 2
+                self._require(now >= contract.start and not state.answer_by and served < state.epochs)
+                state.epochs = served
             case "close":
-                every = (1 << state.epochs) - 1
-                ready = contract.end if state.paid == every else contract.end + contract.epoch_length
+                every, end = (1 << state.epochs) - 1, contract.epoch_start(state.epochs)
+                ready = end if state.paid == every else end + contract.epoch_length
                 self._require(now >= ready)
                 state.status = MarketStatus.COMPLETED
         self.calls.append(call.method)

@@ -17,7 +17,7 @@ from node.ports.peerapi import Peer, PeerRefusedError
 from node.services.host.hosting import Hosting
 from node.storage.audit import Answer, Verdict, judge
 from node.storage.label import MAX_LABEL
-from node.storage.messages import AnswerBody, Consent, LabelCall, Quote, RecallCall, Recalled, VoucherCall
+from node.storage.messages import AnswerBody, Consent, LabelCall, Quote, RecallCall, Recalled, Taken, VoucherCall
 from node.storage.terms import Wish, offer
 from tests.unit.hosting.kit import Bench, challenge_call, proposal
 from tests.unit.storage.samples import HOST, MARKET, RENTER, Kept
@@ -70,7 +70,11 @@ async def test_a_renter_and_a_host_agree_audit_and_pay_over_http(bench: Bench, h
     assert found.verdict is Verdict.PASSED
     voucher = Voucher(contract.digest(MARKET), 1)
     paid = VoucherCall(voucher, sign(MARKET, voucher, RENTER))
-    assert await renter.ask(host, "/storage/v1/voucher", paid.body()) == {"gain": str(contract.price_per_epoch)}
+    taken = Taken.parse(await renter.ask(host, "/storage/v1/voucher", paid.body()))
+    assert taken == Taken(contract.price_per_epoch, leaving=0)
+    await bench.host.contracts.change(contract.digest(MARKET), leaving=1, exit_at=bench.clock.wall() + 7)
+    taken = Taken.parse(await renter.ask(host, "/storage/v1/voucher", paid.body()))
+    assert taken == Taken(0, leaving=bench.clock.wall() + 7), "who pays hears that the host would like to go"
 
 
 @pytest.mark.parametrize(

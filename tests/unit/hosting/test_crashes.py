@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from node.services.host.hosting import Hosting
+from node.services.host.leaving import Which
 from node.storage.lifecycle import State
 from node.storage.messages import Proposal
 from tests.unit.hosting.kit import BOND, Bench, Killed
@@ -16,6 +17,8 @@ from tests.unit.storage.samples import RENTER, Kept
 SHARD = Kept(40_000)
 STEPS = 39
 """Places to die in `live`."""
+LEAVING_STEPS = 26
+"""Places to die in `depart`."""
 
 
 async def live(bench: Bench, offered: Proposal) -> None:
@@ -42,6 +45,60 @@ async def live(bench: Bench, offered: Proposal) -> None:
         await bench.round()
         clock.time += contract.epoch_length - 60
     await bench.round()
+
+
+async def depart(bench: Bench, offered: Proposal) -> None:
+    """A contract that its host leaves alone in epoch 2, after its renter did nothing."""
+    contract = offered.contract
+    hosting = Hosting(bench.volumes, {"devnet": bench.host}, bench.store)
+    if not bench.record(contract).leaving:
+        await hosting.departures.leave(Which(every=True), contract.epoch_start(2), {"devnet": contract.exit_fee(4)})
+    while bench.clock.time < contract.epoch_start(4) + 2 * contract.epoch_length:
+        await bench.round()
+        bench.clock.time += 60
+        await bench.round()
+        bench.clock.time += contract.epoch_length // 2 - 60
+    await bench.round()
+
+
+async def begin(bench: Bench) -> Proposal:
+    """Its renter has paid for what was kept so far."""
+    offered = await bench.offered(SHARD, epochs=6)
+    contract = offered.contract
+    await bench.host.propose(RENTER.address, offered)
+    bench.market.open(contract)
+    await bench.round(4)
+    bench.at(contract, 1, 0.1)
+    await bench.vouch(contract, 2)
+    await bench.round()
+    return offered
+
+
+@pytest.mark.parametrize("step", range(LEAVING_STEPS))
+async def test_a_kill_at_any_step_of_leaving_costs_the_same(step: int, bench: Bench) -> None:
+    offered = await begin(bench)
+    bench.steps_left = step
+    with contextlib.suppress(Killed):
+        await depart(bench, offered)
+    assert bench.dead
+    bench.dead, bench.steps_left = False, None
+    await bench.host.close()
+    await bench.restart()
+    await depart(bench, offered)
+    record, contract = bench.record(offered.contract), offered.contract
+    assert record.state is State.COMPLETED
+    assert record.epochs == 4
+    assert record.claimed == 4 * contract.price_per_epoch
+    assert bench.host.earnings().lost == contract.exit_fee(4)
+    assert bench.market.calls.count("exit") == 1
+    assert not await bench.volumes.shards()
+
+
+async def test_every_place_to_die_while_leaving_is_tried(bench: Bench) -> None:
+    offered = await begin(bench)
+    before = bench.steps
+    await depart(bench, offered)
+    assert bench.steps - before == LEAVING_STEPS
 
 
 @pytest.mark.parametrize("step", range(STEPS))

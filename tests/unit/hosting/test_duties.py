@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -123,3 +125,27 @@ def test_nothing_is_due_where_the_market_is_done(status: MarketStatus, now: int)
     chain = on_chain(answer_by=now + 5)
     chain.status = status
     assert duties(record(voucher=3), chain, now) == []
+
+
+@given(st.integers(0, 2**11), MOMENTS, st.booleans(), st.sampled_from([6, 5, 2]))
+def test_a_host_leaves_alone_only_when_its_owner_said_so_and_where_the_market_allows_it(
+    wait: int, now: int, challenged: bool, epochs: int
+) -> None:
+    leaving = replace(record(), leaving=TERMS.start, exit_at=TERMS.start + wait)
+    chain = on_chain(answer_by=now + 50 if challenged else 0, epochs=epochs)
+    todo = [duty for duty in duties(leaving, chain, now) if duty.action is Action.EXIT]
+    assert not any(duty.action is Action.EXIT for duty in duties(replace(leaving, exit_at=0), chain, now))
+    if todo:
+        assert now >= max(leaving.exit_at, TERMS.start)
+        assert not challenged
+        assert epochs == TERMS.epochs, "it has not left before"
+        assert TERMS.epoch_at(now) + 2 < epochs, "`StorageMarket.exit` would revert"
+
+
+@given(st.integers(1, 100), st.integers(0, 2**64), st.integers(1, 99))
+def test_the_fee_of_an_exit_is_half_the_share_of_the_rest_and_falls(epochs: int, collateral: int, served: int) -> None:
+    terms = replace(TERMS, epochs=epochs, collateral=collateral)
+    served = min(served, epochs)
+    assert terms.exit_fee(served) == collateral * (epochs - served) // (2 * epochs)
+    assert terms.exit_fee(epochs) == 0
+    assert terms.exit_fee(served) <= terms.exit_fee(served - 1) <= collateral // 2

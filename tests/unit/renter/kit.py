@@ -46,10 +46,12 @@ from node.storage.messages import (
     Quote,
     RecallCall,
     Recalled,
+    Taken,
     VoucherCall,
 )
 from node.storage.placement import NEUTRAL
 from node.storage.sealing import wrapping_key
+from node.storage.standing import Standing
 from node.storage.terms import DAY, PriceTable, validate_offer
 from node.storage.torrent import pieces
 from wallet.address import Address
@@ -123,6 +125,7 @@ class MemoryRenterStore:
         self.sent: dict[bytes, SentLabel] = {}
         self.promised: dict[bytes, tuple[int, int]] = {}
         """Contract → the day of its offer, its escrow; what comes back is not followed here."""
+        self.known: dict[tuple[str, Address], Standing] = {}
 
     async def save_object(self, stored: StoredObject) -> None:
         with self._points.passing():
@@ -165,6 +168,13 @@ class MemoryRenterStore:
     async def save_audit(self, audit: AuditRecord) -> None:
         with self._points.passing():
             self.verdicts.append(audit)
+
+    async def save_standing(self, standing: Standing) -> None:
+        with self._points.passing():
+            self.known[standing.rail, standing.host] = standing
+
+    async def standings(self, rail: str) -> Sequence[Standing]:
+        return [standing for standing in self.known.values() if standing.rail == rail]
 
     async def audits(self, contract: bytes) -> Sequence[AuditRecord]:
         return [audit for audit in self.verdicts if audit.contract == contract]
@@ -365,6 +375,7 @@ class FakeHost:
     old_labels: dict[bytes, LabelCall] = field(default_factory=dict)
     """The first of each contract: what a host may show instead of the newest."""
     proposals: int = 0
+    leaving: bool = False
 
     def __post_init__(self) -> None:
         self.key = PrivateKey(bytes((40 + self.number,)) * 32)
@@ -457,7 +468,7 @@ class FakeHost:
             accept_voucher(MARKET, terms, call.voucher, call.signature, held)
             self.vouchers[call.voucher.id] = call.voucher.through_epoch
             self.signatures[call.voucher.id] = call.signature
-        return {}
+        return Taken(leaving=terms.end if self.leaving else 0).body()
 
     def _label(self, body: Mapping[str, Any]) -> dict[str, Any]:
         call = LabelCall.parse(body)
@@ -484,6 +495,9 @@ class FakeHost:
         call = CancelCall.parse(body)
         terms = self.contracts[call.cancel.id]
         verify(MARKET, call.cancel, call.signature, terms.renter)
+        begun = terms.epoch_at(self.world.clock.seconds + 15) + 1
+        if not min(begun, terms.epochs) <= call.cancel.through_epoch <= terms.epochs:
+            raise PeerRefusedError("terms", f"{begun} epochs have begun")
         if self.number % 2:  # some bring it to the market themselves
             self.world.market.cancelled(terms, call.cancel.through_epoch)
         return Consent(sign(MARKET, call.cancel, self.key)).body()

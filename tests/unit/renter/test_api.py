@@ -14,7 +14,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from click.testing import CliRunner, Result
 
+from node.cli.client import Client
 from node.cli.main import main
+from node.http.evidence import EvidenceApi
+from node.http.knownhosts import KnownHostsApi
 from node.http.renting import RentingApi
 from node.http.server import make_app
 from node.ports.renting import Stage
@@ -61,7 +64,8 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
 
     carrier = EngineCarrier(None, list)  # type: ignore[arg-type] # the world copies files, no engine is asked
     app = make_app(TOKEN)
-    app.add_routes(RentingApi(Renting(world.renter, carrier, closed)).routes())
+    renting = Renting(world.renter, carrier, closed)
+    app.add_routes([*RentingApi(renting).routes(), *KnownHostsApi(renting).routes(), *EvidenceApi(renting).routes()])
     async with TestClient(TestServer(app)) as client:
         yield Node(world, client)
     await world.renter.close()
@@ -175,3 +179,55 @@ async def test_evidence_that_was_changed_is_refused(node: Node, tmp_path: Path) 
         assert said.exit_code == 1
         assert "evidence" in said.stderr
         assert said.stderr.count("\n") == 1
+
+
+async def test_hosts_are_shown_before_anything_is_stored(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    node.world.hosts[5].alive = False
+    rows = (await node.ask("POST", "/v1/hosts", {"length": 2**20, "days": 5}))["hosts"]
+    assert len(rows) == 6
+    assert [row["avoided"] for row in rows[:5]] == [""] * 5
+    assert (rows[0]["score"], rows[0]["experience"], rows[0]["prices"]["storage"]) == (500, None, str(10**15))
+    assert rows[5]["prices"] is None
+    assert "no answer" in rows[5]["avoided"]
+    await node.ask("POST", "/v1/hosts", {"rail": "nowhere"}, status=400)
+    monkeypatch.setattr(Client, "post", lambda self, path, body=None: {"hosts": rows})
+    said = CliRunner().invoke(main, ["hosts", "--size", "1 MiB", "--max-price", "10/GiB/day"], prog_name="bttnode")
+    assert said.exit_code == 0, said.output
+    assert " 500  0x" in said.output
+    assert "0.001 BTT per GiB and day, 1 TiB free" in said.output
+    assert "never tried" in said.output
+    assert said.output.count("avoided") == 1
+
+
+async def test_verdicts_are_listed_and_their_evidence_is_handed_out_and_taken(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = await node.store(tmp_path)
+    host = node.world.hosts[0]
+    (terms,) = host.contracts.values()
+    host.corrupt(terms.root)
+    await node.ask("POST", f"/v1/storage/{name}/verify")
+    rows = (await node.ask("GET", f"/v1/evidence?name={name[:8]}"))["verdicts"]
+    assert [row["verdict"] for row in rows].count("wrong") == 1
+    (wrong,) = (await node.ask("GET", "/v1/evidence?faults=1"))["verdicts"]
+    assert (wrong["host"], wrong["object"], wrong["evidence"]) == (host.key.address.evm, name, True)
+    bundle = await node.ask("GET", f"/v1/evidence/{wrong['contract']}/{wrong['at']}")
+    assert (await node.ask("POST", "/v1/evidence", bundle))["verdict"] == "wrong"
+    await node.ask("POST", "/v1/evidence", {"bundle": bundle["bundle"][:40]}, status=400)
+    await node.ask("GET", f"/v1/evidence/{wrong['contract']}/1", status=404)
+    await node.ask("GET", "/v1/evidence?name=..", status=400)
+
+    answers = {
+        "/v1/evidence?name=&faults=1": {"verdicts": [wrong]},
+        f"/v1/evidence/{wrong['contract']}/{wrong['at']}": bundle,
+    }
+    monkeypatch.setattr(Client, "get", lambda self, path: answers[path])
+    monkeypatch.setattr(Client, "post", lambda self, path, body=None: wrong if body == bundle else None)
+    run = CliRunner().invoke
+    assert "evidence kept" in run(main, ["evidence", "list", "--faults"], prog_name="bttnode").output
+    assert (
+        "1 bundles" in run(main, ["evidence", "export", str(tmp_path / "out"), "--faults"], prog_name="bttnode").output
+    )
+    (file,) = (tmp_path / "out").iterdir()
+    assert evidence_check(file).exit_code == 0
+    assert name in run(main, ["evidence", "take", str(file)], prog_name="bttnode").output

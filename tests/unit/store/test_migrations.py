@@ -21,11 +21,11 @@ from wallet.intents import Intent, IntentState
 
 
 def tables(path: Path) -> dict[str, str]:
-    """Name → the statement that made it, without its white space."""
+    """Name → the statement that made it, without its white space, and the quotes that SQLite puts round a new name."""
     connection = sqlite3.connect(path)
     rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     connection.close()
-    return {name: "".join(sql.split()) for name, sql in rows}
+    return {name: "".join(sql.split()).replace(f'"{name}"', name, 1) for name, sql in rows}
 
 
 def migrate(path: Path) -> None:

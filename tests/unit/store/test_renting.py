@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from node.ports.renting import AuditRecord, Rental, RenterStore, SentLabel, Stage, StoredObject
 from node.ports.store import Account, ChainCursor, Line, utc_day
 from node.storage.audit import Verdict
 from node.storage.lifecycle import State
-from node.store import SqlStore
+from node.storage.standing import Standing
+from node.store import SqlStore, renting
 from tests.unit.storage.samples import contract
 from tests.unit.store.kit import NOW, RAIL, partner
 from wallet.storage.books import MarketBooks
@@ -56,6 +59,7 @@ RENTAL = Rental(
     convicted=True,
     dropped=True,
     leaves=NOW,
+    relieve=True,
 )
 
 
@@ -118,6 +122,20 @@ async def test_a_label_that_a_host_confirmed_is_kept_for_known_contracts_only(st
     assert await store.labels(OBJECT.id) == [replace(label, number=8)]
     await store.remove_object(OBJECT.id)
     assert await store.labels(OBJECT.id) == []
+
+
+async def test_standings_of_hosts_are_remembered_up_to_a_bound(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(renting, "MOST_KNOWN", 3)
+    seen = [Standing(rail=RAIL, host=partner(number), kept=number, at=NOW + number) for number in range(5)]
+    await store.save_standing(replace(seen[0], rail="other"))
+    for standing in seen:
+        await store.save_standing(standing)
+    await store.save_standing(replace(seen[3], wrong=1))
+    found = sorted(await store.standings(RAIL), key=lambda each: each.at)
+    assert found == [seen[2], replace(seen[3], wrong=1), seen[4]], "who was not seen for longest is forgotten"
+    assert len(await store.standings("other")) == 1
 
 
 # --- what counts against the limits ---------------------------------------------------------------------------------
