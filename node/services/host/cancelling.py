@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from node.ports.clock import Clock
 from node.services.host.contracts import Contracts
+from node.services.host.duties import margin
 from node.services.host.errors import RefusedError
 from node.storage.lifecycle import LOCKED
 from node.storage.messages import CancelCall, Consent
@@ -44,9 +45,9 @@ class Cancelling:
             raise RefusedError("early", f"the contract is {record.state}", "it can be called off before its start")
         if record.cancel is not None and record.cancel != cancel.through_epoch:
             raise RefusedError("terms", f"we have agreed to end it through epoch {record.cancel}")
-        # One more than what has begun by our clock: until it is in a block, the next epoch may have.
-        begun = contract.epoch_at(self._clock.wall()) + 1
-        least = min(record.epochs, max(record.voucher, begun + 1 if begun > 0 else 0))
+        # Near the end of an epoch the next one counts: until it is in a block, that may have begun.
+        begun = contract.epoch_at(self._clock.wall() + margin(contract)) + 1
+        least = min(record.epochs, max(record.voucher, begun))
         if record.cancel is None and not least <= cancel.through_epoch <= record.epochs:
             raise RefusedError(
                 "terms", f"an end now pays for {least} to {record.epochs} epochs, not for {cancel.through_epoch}"

@@ -212,14 +212,14 @@ async def test_a_cancellation_must_pay_for_what_has_begun_and_is_brought_to_the_
         return CancelCall(wish, sign(MARKET, wish, RENTER))
 
     with pytest.raises(RefusedError) as error:
-        await bench.host.cancelling.agree(RENTER.address, cancel(2))
+        await bench.host.cancelling.agree(RENTER.address, cancel(1))
     assert error.value.code == "terms"
-    consent = await bench.host.cancelling.agree(RENTER.address, cancel(3))
-    assert await bench.host.cancelling.agree(RENTER.address, cancel(3)) == consent
+    consent = await bench.host.cancelling.agree(RENTER.address, cancel(2))
+    assert await bench.host.cancelling.agree(RENTER.address, cancel(2)) == consent
     with pytest.raises(RefusedError):
         await bench.host.cancelling.agree(RENTER.address, cancel(4))
     await bench.round()
     assert bench.market.calls == ["cancel"]
     await bench.round()
-    assert bench.record(contract).claimed == 3 * contract.price_per_epoch
+    assert bench.record(contract).claimed == 2 * contract.price_per_epoch
     assert not bench.record(contract).live
