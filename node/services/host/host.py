@@ -5,7 +5,7 @@
                                    └─→ `answers`, `vouchers`, `cancelling`, `labels` (peers), `selfcheck` (our disks)
 
 A round looks at every contract whose time has come. How soon again depends on what may happen to it: seconds while it
-waits to be opened or for its shard, a sixteenth of an epoch and at most a minute while it runs.
+waits to be opened, for its shard, or for a final block, a sixteenth of an epoch and at most a minute while it runs.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from node.services.host.shards import DamagedError, Shards
 from node.services.host.terms import HostTerms, PriceTables
 from node.services.host.vouchers import Vouchers
 from node.services.rounds import Rounds, Wait, at_most
-from node.storage.lifecycle import State
+from node.storage.lifecycle import MarketStatus, State
 from node.storage.messages import Consent, Proposal
 from wallet.address import Address
 from wallet.chains.base import ChainError
@@ -271,8 +271,9 @@ class Host:
         self.intake.begin(record)
         self._heed(record, chain.answer_by)
         self.claims.begin(record, chain, duties(record, chain, self._clock.wall()))
-        # What was paid just now is booked at a later look, when it is final.
-        waiting = record.state is State.SIGNED or not record.whole or chain.paid & ~record.paid
+        # What the head says already, and no final block yet: an end, or a payment.
+        news = chain.status not in (MarketStatus.UNKNOWN, MarketStatus.ACTIVE) or chain.paid & ~record.paid
+        waiting = record.state is State.SIGNED or not record.whole or news
         pause = 0.0 if waiting else min(LOOK_EVERY, record.contract.epoch_length / 16)
         self._next_look[record.id] = self._clock.now() + pause
 
