@@ -26,9 +26,9 @@ from tests.e2e.stage import POLL, StageNode
 DEADLINE = 240.0
 """Seconds for a phase to do its work once the last strike has fallen: an offer that came to nothing is made again after
 a minute, and the machine may be busy."""
-PATIENCE = 2.0
+PATIENCE = 1.0
 """Seconds without the wanted progress after which a strike falls anyway: the victim may have nothing left to do."""
-MOST_CHANGES, MOST_DELAY = 16, 0.15
+MOST_CHANGES, MOST_DELAY = 12, 0.15
 RENTER = "renter"
 
 

@@ -87,7 +87,8 @@ class Term:
         net = self.net
         holders = {row["host"] for row in net.object(self.stored)["contracts"] if row["state"] == "active"}
         victim = self.random.choice([host for host in net.hosts if host.address in holders])
-        line = max(victim.get("/v1/host/contracts"), key=lambda each: int(each["length"]))
+        active = [each for each in victim.get("/v1/host/contracts") if each["state"] == "active"]
+        line = max(active, key=lambda each: int(each["length"]))
         heard = audits_over(line, net.now)
         net.lost.add(victim)
         self.victims.append(victim)
@@ -98,7 +99,8 @@ class Term:
             shard.unlink()
 
         def repaired() -> bool:
-            (row,) = (row for row in net.object(self.stored)["contracts"] if row["host"] == victim.address)
+            rows = net.object(self.stored)["contracts"]
+            (row,) = (row for row in rows if (row["host"], row["until"]) == (victim.address, line["end"]))
             if row["missed"] and net.kept(self.stored):
                 return True
             if row["missed"] < MOST_SILENCE and heard + row["missed"] >= audits_over(line, net.now) and net.audited():
@@ -150,7 +152,9 @@ class Term:
                 assert chain.paid(contract) == opened.terms.escrow, "who kept its shard was paid for all of the term"
         each = net.object(self.stored)
         assert int(each["locked"]) == 0
-        assert chain.deposited(net.owner) <= sum(opened.terms.escrow for opened in chain.opened.values())
+        offered = sum(opened.terms.escrow for opened in chain.opened.values())
+        offered += sum(int(row["escrow"]) for row in each["contracts"] if row["state"] == "lapsed")
+        assert chain.deposited(net.owner) <= offered
         net.owner.call("POST", f"/v1/storage/{self.stored}/forget")
         self.reaper.until(lambda: not net.known(self.stored), "it is off the list")
         for node in net.parties:
