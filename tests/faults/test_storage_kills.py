@@ -1,7 +1,7 @@
 """`kill -9` in the middle of storing, audits, restore, forgetting, repair, settlement and withdrawal, between real
 processes: nothing is lost, nothing is paid twice, and everybody goes on where it was.
 
-Two objects on four hosts, through a whole term: one is forgotten in its first epoch; of the other one shard is lost for
+Two objects on five hosts, through a whole term: one is forgotten in its first epoch; of the other one shard is lost for
 good and made again. Then chain, nodes and disks are compared. The suite takes one seed; for more, and more strikes in
 each phase:
 
@@ -90,7 +90,7 @@ class Term:
         active = [each for each in victim.get("/v1/host/contracts") if each["state"] == "active"]
         line = max(active, key=lambda each: int(each["length"]))
         heard = audits_over(line, net.now)
-        net.lost.add(victim)
+        net.lost[victim] = line
         self.victims.append(victim)
         if self.random.random() < 0.5:
             self.reaper.lose(victim)
