@@ -73,12 +73,12 @@ class EngineCarrier:
                     waiting.set_exception(_LocalError(f"{event.fault.value}: {event.message}"))
 
     async def seed(self, root: bytes, length: int, folder: Path, peers: Sequence[str]) -> None:
-        endpoints = [_endpoint(peer) for peer in peers]
+        endpoints = _endpoints(peers)
         try:
             if (known := self._seeding.get(root)) is not None:
-                if not (await self._engine.status(known)).peers:
+                if not (await self._engine.status(known[0])).peers:
                     for host, port in endpoints:
-                        await self._engine.connect(known, host, port)
+                        await self._engine.connect(known[0], host, port)
                 return
             layer = await asyncio.to_thread(_layer, folder / f"{root.hex()}.tree", length)
             data = shard_torrent.torrent(root, length, layer)
@@ -130,7 +130,7 @@ class EngineCarrier:
             return await self._sample(root, length, piece, folder, peers, deadline)
         finally:
             with contextlib.suppress(TransferError):  # who delivers it offers it again
-                await self.seed(root, length, seeding[1])
+                await self.seed(root, length, seeding[1], ())
 
     async def _sample(
         self, root: bytes, length: int, piece: int, folder: Path, peers: Sequence[str], deadline: float
