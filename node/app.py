@@ -83,8 +83,7 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey, *, secret: by
     chains = {rail.rail.id: rail.chain for rail in rails}
     speed = settings.speed
     clock = SystemClock()
-    local = [rail.chain for rail in rails if rail.network.kind == "dev"]
-    contract_clock = ChainTime(clock)
+    contract_clock = ChainTime(clock, [rail.chain for rail in rails if rail.network.kind == "dev"])
     store = await open_store(paths.database, paths.highwater)
     engine = LibtorrentEngine(engine_settings(settings, chains))
     reputations = await Reputations.open(store, wall=clock.wall)
@@ -223,7 +222,7 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey, *, secret: by
             clock=contract_clock,
             machine=clock,
         ),
-        (lambda: contract_clock.follow(local)) if local else None,
+        contract_clock,
         storage_books,
         lambda tell: report([StorageContracts(rail.name, rail.market, rail.registry) for rail in rails], tell),
     )

@@ -18,6 +18,7 @@ from node.ports.engine import Engine
 from node.ports.store import Store
 from node.services.billing import Billing
 from node.services.btfs import Btfs
+from node.services.chaintime import ChainTime
 from node.services.earnings import Earnings
 from node.services.host.hosting import Hosting
 from node.services.market import Market
@@ -72,8 +73,8 @@ class Daemon:
     """Where the user rents out disk."""
     renting: Renting | None = None
     """Where a rail has a storage market and hosts."""
-    keep_time: Callable[[], Coroutine[Any, Any, None]] | None = None
-    """Follows the clocks of devnets until cancelled."""
+    chain_time: ChainTime | None = None
+    """By which contracts on devnets run."""
     storage_books: Sequence[StorageBooks] = ()
     """One for each rail with a storage market."""
     check_contracts: Callable[[Callable[[str], object]], Coroutine[Any, Any, None]] | None = None
@@ -90,11 +91,12 @@ class Daemon:
             self._tasks.append(asyncio.create_task(self._pump(), name="events"))
             await self.vault.refresh()
             await self.torrents.start()
+            if self.chain_time is not None:
+                await self.chain_time.look()
+                self._tasks.append(asyncio.create_task(self.chain_time.follow(), name="time"))
             if self.hosting is not None:
                 await self.hosting.start()
                 self._tasks.append(asyncio.create_task(self.hosting.run(), name="hosting"))
-            if self.keep_time is not None:
-                self._tasks.append(asyncio.create_task(self.keep_time(), name="time"))
             self._tasks.append(asyncio.create_task(self._every(TICK, self._tick), name="tick"))
             self._tasks.append(asyncio.create_task(self._watch_vault(), name="vault"))
             self._tasks.append(asyncio.create_task(self.market.run(), name="market"))

@@ -28,10 +28,11 @@ class Head(Protocol):
 
 
 class ChainTime:
-    """The port `Clock`: the machine's, moved on to where the furthest of the chains is. Never goes back."""
+    """The port `Clock`: the machine's, moved on to where the furthest of `chains` is. Never goes back."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, chains: Sequence[Head] = ()) -> None:
         self._clock = clock
+        self._chains = chains
         self._ahead = 0
 
     def now(self) -> float:
@@ -45,12 +46,17 @@ class ChainTime:
         """A block of this Unix time exists."""
         self._ahead = max(self._ahead, timestamp - self._clock.wall())
 
-    async def follow(self, chains: Sequence[Head]) -> None:
-        """Look at the chains' heads until cancelled."""
-        while True:
-            for chain in chains:
-                try:
-                    self.observe((await chain.head()).timestamp)
-                except ChainError as error:
-                    log.debug("what time it is there: %s", error)
+    async def look(self) -> None:
+        """Where the chains' heads are now. Before anything acts by this clock: a node that starts again on a chain that
+        is days ahead would take itself back to before its contracts began."""
+        for chain in self._chains:
+            try:
+                self.observe((await chain.head()).timestamp)
+            except ChainError as error:
+                log.debug("what time it is there: %s", error)
+
+    async def follow(self) -> None:
+        """Look again and again, until cancelled; returns at once where there is no chain to look at."""
+        while self._chains:
+            await self.look()
             await asyncio.sleep(EVERY)

@@ -5,7 +5,8 @@
                                    └─→ `answers`, `vouchers`, `cancelling`, `labels` (peers), `selfcheck` (our disks)
 
 A round looks at every contract whose time has come. How soon again depends on what may happen to it: seconds while it
-waits to be opened, for its shard, or for its end, a sixteenth of an epoch and at most a minute while it runs.
+waits to be opened, for its shard, for its end or a final block, a sixteenth of an epoch and at most a minute while it
+runs.
 """
 
 from __future__ import annotations

@@ -41,6 +41,7 @@ from node.services.renter.errors import HostError
 from node.services.renter.hosts import Hosts, heard_from
 from node.services.renter.policy import Policy
 from node.services.renter.standings import Standings
+from node.services.renter.whereabouts import Whereabouts
 from node.storage.audit import Verdict
 from node.storage.lifecycle import CHALLENGED, ENDS, Event, MarketStatus, State, from_chain, step
 from node.storage.standing import Seen
@@ -87,6 +88,7 @@ class Contracts:
         self._key = key
         self._clock = clock
         self._policy = policy
+        self._whereabouts = Whereabouts(hosts, clock)
         self._tries: dict[bytes, int] = {}
         self._not_before: dict[tuple[bytes, Todo], float] = {}
         self._glancing = asyncio.Semaphore(GLANCING)
@@ -201,7 +203,9 @@ class Contracts:
             if looked.state is not rental.state:
                 return looked
         if (folder / rental.terms.root.hex()).is_file():
-            await self._carrier.seed(rental.terms.root, rental.terms.length, folder)
+            # The host looks for us where we were at the offer, and a start since may have moved either of us.
+            moved = await self._whereabouts.of(rental)
+            await self._carrier.seed(rental.terms.root, rental.terms.length, folder, moved.peers)
         examined = await self._auditing.examine(rental)
         if examined.finding.verdict in (Verdict.SILENT, Verdict.SPENT):
             return rental

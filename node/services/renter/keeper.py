@@ -51,6 +51,7 @@ from node.services.renter.standings import Rated, Standings
 from node.services.renter.tending import Tending
 from node.services.renter.together import together
 from node.services.renter.watch import Watch
+from node.services.renter.whereabouts import Whereabouts
 from node.storage.erasure import MAX_SHARDS
 from node.storage.lifecycle import ENDS, LOCKED
 from node.storage.manifest import Manifest, Placed, Shard, export, read
@@ -160,8 +161,8 @@ class Renter:
             self._placing[rail] = placing
             self._tending[rail] = Tending(
                 store=store, staging=self._staging, carrier=carrier, contracts=contracts, placing=placing,
-                repairing=Repairing(carrier, policy), labelling=labelling, clock=clock, policy=policy,
-                wrapping=wrapping, nonce=nonce, changed=self._more.set,
+                repairing=Repairing(carrier, policy, Whereabouts(hosts[rail], clock)), labelling=labelling, clock=clock,
+                policy=policy, wrapping=wrapping, nonce=nonce, changed=self._more.set,
             )  # fmt: skip
             followed[rail] = contracts
             self._disputes[rail] = Disputes(market, store, policy, standings, uniform=uniform)
@@ -443,7 +444,7 @@ class Renter:
             locked=sum(
                 rental.terms.escrow - rental.vouched * rental.terms.price_per_epoch
                 for rental in rentals
-                if delivered(rental)
+                if rental.state in LOCKED
             ),
             paid=paid,
             labelled=len({rental.terms.host for rental in rentals if rental.state in LOCKED and rental.id in labelled}),

@@ -81,6 +81,8 @@ class FakeMarket:
         self.done: dict[str, Mapping[bytes, int]] = {}
         """Transactions in a block, by the key they were sent under, with the bonds they won."""
         self.away: Exception | None = None
+        self.unfinal = False
+        """Nothing is final, for now."""
 
     # --- reads -------------------------------------------------------------------------------------------------------
 
@@ -94,7 +96,7 @@ class FakeMarket:
 
     async def final(self, contract_id: bytes) -> OnChain:
         (found,) = await self.states([contract_id])
-        return found
+        return OnChain() if self.unfinal else found
 
     async def final_time(self) -> int:
         self._ask()

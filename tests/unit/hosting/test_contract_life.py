@@ -38,6 +38,20 @@ async def test_a_contract_lives_from_offer_to_end_and_is_paid_to_the_unit(bench:
     assert "begin" not in bench.market.calls, "a renter that pays costs no proof"
 
 
+async def test_an_end_is_booked_as_soon_as_it_is_final(bench: Bench) -> None:
+    contract = await bench.rented(SHARD)
+    bench.at(contract, contract.epochs - 1)
+    await bench.vouch(contract, contract.epochs)
+    bench.at(contract, contract.epochs)
+    bench.market.unfinal = True
+    await bench.round()
+    assert bench.record(contract).claimed == 0
+    bench.market.unfinal = False
+    await bench.round()  # no second has passed
+    record = bench.record(contract)
+    assert (record.state, record.claimed) == (State.COMPLETED, contract.escrow)
+
+
 async def test_a_silent_renter_is_answered_with_proofs_on_chain(bench: Bench) -> None:
     contract = await bench.rented(SHARD)
     for epoch in range(1, contract.epochs + 1):

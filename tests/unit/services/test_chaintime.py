@@ -52,10 +52,20 @@ async def test_a_chain_that_is_down_does_not_hold_up_the_others() -> None:
             heard.set()
             return Block(1, b"\1" * 32, 5_000)
 
-    clock = ChainTime(Hands())
-    following = asyncio.create_task(clock.follow([Down(), Up()]))
+    clock = ChainTime(Hands(), [Down(), Up()])
+    following = asyncio.create_task(clock.follow())
     await asyncio.wait_for(heard.wait(), 5)
     following.cancel()
     with suppress(asyncio.CancelledError):
         await following
     assert clock.wall() == 5_000
+
+
+async def test_one_look_is_enough_to_be_where_the_chain_is() -> None:
+    class Ahead:
+        async def head(self) -> Block:
+            return Block(1, b"\1" * 32, 90_000)
+
+    clock = ChainTime(Hands(), [Ahead()])
+    await clock.look()
+    assert clock.wall() == 90_000
