@@ -128,7 +128,7 @@ async def test_who_audits_for_somebody_else_asks_for_pieces_too(tmp_path: Path) 
     records = MemoryRenterStore(world.points)
     auditor = world.new_renter(tmp_path / "auditor", key=AUDITOR, store=records)
     for appointment in await world.renter.appointments(name):
-        await auditor.audit(appointment)
+        await auditor.appointed.take(appointment)
     cheat.serves = False
     for _ in range(8):
         await auditor.tick()
