@@ -20,7 +20,6 @@ from node.ports.engine import (
     AddTorrent,
     CreateTorrent,
     EngineError,
-    EngineEvent,
     EngineSettings,
     ListenError,
     PeerId,
@@ -31,6 +30,7 @@ from node.ports.engine import (
     TorrentStatus,
     UploadPolicy,
 )
+from node.ports.events import EngineEvent
 
 if TYPE_CHECKING:  # a name of the stub, not of the compiled module
     from node.engine._native import Event

@@ -22,13 +22,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from node.packing.errors import PackingError
-from node.ports.engine import (
-    BadMagnetError,
-    BadTorrentError,
-    DuplicateTorrentError,
-    EngineError,
-    UnknownTorrentError,
-)
+from node.ports.engine import BadMagnetError, BadTorrentError, DuplicateTorrentError, EngineError, UnknownTorrentError
 from node.ports.store import StoreError
 from node.ports.volumes import UnknownVolumeError, VolumeBusyError, VolumeError
 from node.services.rate import TooOftenError

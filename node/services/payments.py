@@ -15,20 +15,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from node.ports.clock import Clock
-from node.ports.engine import (
+from node.ports.engine import Engine, PeerId, TorrentId
+from node.ports.events import (
     BytesReceived,
     BytesSent,
-    Engine,
     EngineEvent,
     MessageSent,
     PeerGone,
     PeerHello,
-    PeerId,
     PeerMessage,
     PieceFailed,
     PieceVerified,
     TorrentFinished,
-    TorrentId,
     UploadStalled,
 )
 from node.ports.store import Store

@@ -20,17 +20,13 @@ from node.ports.engine import (
     CreateTorrent,
     Engine,
     EngineError,
-    EngineEvent,
-    MetadataReceived,
     PeerStatus,
-    TorrentFailed,
-    TorrentFault,
-    TorrentFinished,
     TorrentId,
     TorrentInfo,
     TorrentStatus,
     UnknownTorrentError,
 )
+from node.ports.events import EngineEvent, MetadataReceived, TorrentFailed, TorrentFault, TorrentFinished
 from node.ports.store import Store, TorrentRecord
 from node.services.budget import TorrentTerms
 

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from node.ports.engine import PeerHello, PeerId, TorrentId
+from node.ports.engine import PeerId, TorrentId
+from node.ports.events import PeerHello
 from node.speed.buyer import BuyerAccount, BuyerSession
 from node.speed.credit import SellerAccount
 from node.speed.errors import StopCode

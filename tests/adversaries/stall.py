@@ -13,7 +13,8 @@ from itertools import count
 from pathlib import Path
 from typing import cast
 
-from node.ports.engine import Engine, PeerHello, PeerId, TorrentId, UploadPolicy
+from node.ports.engine import Engine, PeerId, TorrentId, UploadPolicy
+from node.ports.events import PeerHello
 from node.services.budget import Budget
 from node.services.carrier import Carrier
 from node.services.netting import Nets

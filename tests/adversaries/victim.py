@@ -15,15 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from node.engine.libtorrent import LibtorrentEngine
-from node.ports.engine import (
-    AddTorrent,
-    CreateTorrent,
-    EngineSettings,
-    PieceFailed,
-    TorrentChecked,
-    TorrentFormat,
-    UploadStalled,
-)
+from node.ports.engine import AddTorrent, CreateTorrent, EngineSettings, TorrentFormat
+from node.ports.events import PieceFailed, TorrentChecked, UploadStalled
 from node.ports.store import Store
 from node.services.budget import Budget
 from node.services.payments import Payments, PaymentSettings

@@ -16,7 +16,8 @@ from pathlib import Path
 
 async def ours(torrent: bytes, folder: Path, host: str, port: int) -> None:
     from node.engine.libtorrent import LibtorrentEngine  # this side's own engine only
-    from node.ports.engine import AddTorrent, EngineSettings, TorrentFinished
+    from node.ports.engine import AddTorrent, EngineSettings
+    from node.ports.events import TorrentFinished
 
     engine = LibtorrentEngine(
         EngineSettings(

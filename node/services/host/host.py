@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from node.ports.clock import Clock
-from node.ports.engine import EngineEvent
+from node.ports.events import EngineEvent
 from node.ports.storage import HostedContract, MarketPort, OnChain
 from node.ports.volumes import READABLE, VolumeInfo, Volumes, VolumeState
 from node.services.host.acceptance import Acceptance

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from node.ports.engine import EngineEvent
+from node.ports.events import EngineEvent
 from node.ports.storage import HostedContract, StorageStore
 from node.ports.volumes import VolumeInfo, Volumes
 from node.services.host.disks import DiskWatch

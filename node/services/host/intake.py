@@ -21,13 +21,11 @@ from node.ports.engine import (
     AddTorrent,
     DuplicateTorrentError,
     EngineError,
-    EngineEvent,
-    TorrentFailed,
-    TorrentFinished,
     TorrentId,
     TorrentStatus,
     UnknownTorrentError,
 )
+from node.ports.events import EngineEvent, TorrentFailed, TorrentFinished
 from node.ports.storage import HostedContract
 from node.ports.volumes import VolumeError, Volumes
 from node.services.host.background import Background

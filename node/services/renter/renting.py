@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from node.ports.engine import EngineEvent
+from node.ports.events import EngineEvent
 from node.services.renter.keeper import Renter
 from node.services.renter.transfer import EngineCarrier
 

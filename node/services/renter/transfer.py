@@ -13,17 +13,8 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from node.ports.engine import (
-    AddTorrent,
-    DuplicateTorrentError,
-    Engine,
-    EngineError,
-    EngineEvent,
-    TorrentFailed,
-    TorrentFinished,
-    TorrentId,
-    UnknownTorrentError,
-)
+from node.ports.engine import AddTorrent, DuplicateTorrentError, Engine, EngineError, TorrentId, UnknownTorrentError
+from node.ports.events import EngineEvent, TorrentFailed, TorrentFinished
 from node.ports.renting import TransferError
 from node.storage import torrent as shard_torrent
 

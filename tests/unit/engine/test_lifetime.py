@@ -15,7 +15,8 @@ PROGRAM = """
 import asyncio, gc, sys
 from pathlib import Path
 from node.engine.libtorrent import LibtorrentEngine
-from node.ports.engine import AddTorrent, CreateTorrent, EngineSettings, PeerHello
+from node.ports.engine import AddTorrent, CreateTorrent, EngineSettings
+from node.ports.events import PeerHello
 
 folder, host, other, way = Path(sys.argv[1]), *sys.argv[2:5]
 

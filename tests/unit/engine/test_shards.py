@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from node.engine.libtorrent import LibtorrentEngine
-from node.ports.engine import AddTorrent, EngineSettings, TorrentFinished
+from node.ports.engine import AddTorrent, EngineSettings
+from node.ports.events import TorrentFinished
 from node.storage import torrent
 from node.storage.merkle import root_of
 from tests.e2e.stage import host_for

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from node.ports.engine import TorrentFailed, TorrentFault
+from node.ports.events import TorrentFailed, TorrentFault
 from node.services.host.errors import RefusedError
 from node.storage.audit import Answer, Verdict, judge
 from node.storage.lifecycle import State

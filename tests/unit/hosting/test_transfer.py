@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from node.engine.libtorrent import LibtorrentEngine
-from node.ports.engine import AddTorrent, TorrentFinished
+from node.ports.engine import AddTorrent
+from node.ports.events import TorrentFinished
 from node.services.host.intake import torrent_id
 from node.storage import torrent
 from node.storage.lifecycle import State

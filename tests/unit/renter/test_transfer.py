@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from node.engine.libtorrent import LibtorrentEngine
-from node.ports.engine import EngineSettings, TorrentChecked
+from node.ports.engine import EngineSettings
+from node.ports.events import TorrentChecked
 from node.ports.renting import TransferError
 from node.services.renter.transfer import EngineCarrier
 from node.storage.merkle import root_of

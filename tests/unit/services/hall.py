@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from node.ports.engine import Engine, PeerHello, PeerId, PeerStatus, TorrentId, UnknownTorrentError, UploadPolicy
+from node.ports.engine import Engine, PeerId, PeerStatus, TorrentId, UnknownTorrentError, UploadPolicy
+from node.ports.events import PeerHello
 from node.services.carrier import Carrier
 from node.services.line import Line
 from node.services.market import Market, MarketSettings

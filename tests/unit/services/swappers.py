@@ -10,16 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from node.engine.memory import MemoryEngine, MemorySwarm
-from node.ports.engine import (
-    AddTorrent,
-    CreateTorrent,
-    EngineEvent,
-    EngineSettings,
-    PeerHello,
-    PeerId,
-    TorrentFormat,
-    TorrentId,
-)
+from node.ports.engine import AddTorrent, CreateTorrent, EngineSettings, PeerId, TorrentFormat, TorrentId
+from node.ports.events import EngineEvent, PeerHello
 from node.services.budget import Budget
 from node.services.payments import Payments, PaymentSettings
 from node.services.reputation import Reputations

@@ -8,7 +8,8 @@ from typing import cast
 
 import pytest
 
-from node.ports.engine import Engine, PeerHello, PeerId, PeerStatus, TorrentId, TorrentState, TorrentStatus
+from node.ports.engine import Engine, PeerId, PeerStatus, TorrentId, TorrentState, TorrentStatus
+from node.ports.events import PeerHello
 from node.services.choosing import ANSWER_TIME, Choosing
 from node.services.judging import FIRST_BAR, LONGEST_BAR, Barred, Judging
 from node.services.trades import Trade, Trades
