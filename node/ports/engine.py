@@ -1,7 +1,7 @@
 """The engine port: a BitTorrent engine as typed protocol and plain data.
 
-Adapters live in `node.engine`; services import only this module and `events`, so that the same services run over libtorrent and
-over the in-memory engine.
+Adapters live in `node.engine`; services import only this module and `events`, so that the same services run over
+libtorrent and over the in-memory engine.
 
 Theory
 ------

@@ -20,7 +20,8 @@ from tests.contracts.storage.bench import StorageBench, Terms, refused
 from tests.contracts.storage.case import CALLED_OFF, HOST, RENTER, balances, status
 from tests.unit.hosting.kit import Bench, damage
 from tests.unit.packing.kit import make_tree
-from tests.unit.renter.kit import WEALTH, World
+from tests.unit.renter.ground import WEALTH
+from tests.unit.renter.kit import World
 from tests.unit.storage.samples import HOST as LANDLORD
 from tests.unit.storage.samples import MARKET, STRANGER, Kept
 from tests.unit.storage.samples import RENTER as TENANT

@@ -12,7 +12,8 @@ from node.storage.lifecycle import MarketStatus, State
 from node.storage.terms import DAY
 from node.storage.torrent import MAX_PIECE, piece_length, pieces
 from tests.unit.packing.kit import make_tree, snapshot
-from tests.unit.renter.kit import MARKET, POLICY, WEALTH, FakeHost, MemoryRenterStore, World
+from tests.unit.renter.ground import MARKET, POLICY, WEALTH, MemoryRenterStore
+from tests.unit.renter.kit import FakeHost, World
 from wallet.keys import PrivateKey
 from wallet.storage_terms import MAX_LENGTH
 

@@ -18,7 +18,8 @@ from node.storage.lifecycle import MarketStatus, State
 from node.storage.messages import Appointment
 from node.storage.terms import DAY
 from tests.unit.packing.kit import make_tree
-from tests.unit.renter.kit import MARKET, POLICY, RAIL, MemoryRenterStore, World
+from tests.unit.renter.ground import MARKET, POLICY, RAIL, MemoryRenterStore
+from tests.unit.renter.kit import World
 from wallet.keys import PrivateKey
 from wallet.storage_terms import Voucher, verify
 

@@ -12,7 +12,8 @@ from node.ports.renting import Rental, Stage
 from node.services.renter.keeper import StoreRequest
 from node.storage.lifecycle import MarketStatus, State
 from tests.unit.packing.kit import make_tree
-from tests.unit.renter.kit import POLICY, Crash, FakeHost, World
+from tests.unit.renter.ground import POLICY, Crash
+from tests.unit.renter.kit import FakeHost, World
 from wallet.address import Address
 
 HOUR = 3600

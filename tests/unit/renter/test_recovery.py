@@ -20,7 +20,8 @@ from node.storage.lifecycle import State
 from node.storage.messages import LabelCall
 from node.storage.sealing import wrapping_key
 from tests.unit.packing.kit import make_tree, snapshot
-from tests.unit.renter.kit import RAIL, WRAPPING, Crash, FakeHost, MemoryRenterStore, World
+from tests.unit.renter.ground import RAIL, WRAPPING, Crash, MemoryRenterStore
+from tests.unit.renter.kit import FakeHost, World
 from tests.unit.renter.test_watching import kept, pass_days, pass_hours
 
 

@@ -10,7 +10,8 @@ from node.services.renter.keeper import StoreRequest
 from node.storage.placement import NEUTRAL
 from node.storage.standing import Seen, Standing
 from tests.unit.packing.kit import make_tree
-from tests.unit.renter.kit import RAIL, World
+from tests.unit.renter.ground import RAIL
+from tests.unit.renter.kit import World
 from tests.unit.renter.test_watching import pass_days
 
 

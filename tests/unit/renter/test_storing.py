@@ -16,7 +16,8 @@ from node.storage.errors import ManifestError
 from node.storage.lifecycle import State
 from node.storage.manifest import Manifest
 from tests.unit.packing.kit import make_tree, snapshot
-from tests.unit.renter.kit import Crash, World
+from tests.unit.renter.ground import Crash
+from tests.unit.renter.kit import World
 
 FILES = {"a/first": 70_000, "a/ü": 1, "empty": 0, "nothing": None, "z": 200_000}
 
