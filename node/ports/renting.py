@@ -277,8 +277,9 @@ class ShardCarrier(Protocol):
     def addresses(self) -> tuple[str, ...]:
         """Under which "IP:port" hosts find this node's engine."""
 
-    async def seed(self, root: bytes, length: int, folder: Path) -> None:
-        """Offer `folder / <root in hex>`, with its tree beside it, until `stop`; nothing happens where it is offered.
+    async def seed(self, root: bytes, length: int, folder: Path, peers: Sequence[str]) -> None:
+        """Offer `folder / <root in hex>`, with its tree beside it, until `stop`, and call on `peers` ("IP:port" each)
+        while nobody has come for it.
 
         Raises `TransferError` when it cannot be.
         """

@@ -39,6 +39,7 @@ from node.services.renter.decisions import Todo, delivered, todo
 from node.services.renter.errors import HostError
 from node.services.renter.hosts import Hosts, heard_from
 from node.services.renter.policy import Policy
+from node.services.renter.whereabouts import Whereabouts
 from node.storage.audit import Verdict
 from node.storage.lifecycle import ENDS, Event, MarketStatus, State, from_chain, step
 from wallet.address import Address
@@ -78,6 +79,7 @@ class Contracts:
         self._key = key
         self._clock = clock
         self._policy = policy
+        self._whereabouts = Whereabouts(hosts, clock)
         self._tries: dict[bytes, int] = {}
         self._not_before: dict[bytes, float] = {}
         self.declined: dict[Address, str] = {}
@@ -174,7 +176,9 @@ class Contracts:
             if looked.state is not rental.state:
                 return looked
         if (folder / rental.terms.root.hex()).is_file():
-            await self._carrier.seed(rental.terms.root, rental.terms.length, folder)
+            # The host looks for us where we were at the offer, and a start since may have moved either of us.
+            moved = await self._whereabouts.of(rental)
+            await self._carrier.seed(rental.terms.root, rental.terms.length, folder, moved.peers)
         examined = await self._auditing.examine(rental)
         if examined.finding.verdict in (Verdict.SILENT, Verdict.SPENT):
             return rental

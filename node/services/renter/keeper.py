@@ -48,6 +48,7 @@ from node.services.renter.staging import Staging
 from node.services.renter.tending import Tending
 from node.services.renter.together import together
 from node.services.renter.watch import Watch
+from node.services.renter.whereabouts import Whereabouts
 from node.storage.erasure import MAX_SHARDS
 from node.storage.lifecycle import ENDS, LOCKED, State
 from node.storage.manifest import Manifest, Placed, Shard, export, read
@@ -155,8 +156,8 @@ class Renter:
             self._placing[rail] = placing
             self._tending[rail] = Tending(
                 store=store, staging=self._staging, carrier=carrier, contracts=contracts, placing=placing,
-                repairing=Repairing(carrier, policy), labelling=labelling, clock=clock, policy=policy,
-                wrapping=wrapping, nonce=nonce, changed=self._more.set,
+                repairing=Repairing(carrier, policy, Whereabouts(hosts[rail], clock)), labelling=labelling, clock=clock,
+                policy=policy, wrapping=wrapping, nonce=nonce, changed=self._more.set,
             )  # fmt: skip
             self._disputes[rail] = Disputes(market, store, policy, uniform=uniform)
             self._serving[rail] = Serving(carrier, hosts[rail], base / "sampling", clock, policy, uniform=uniform)

@@ -21,6 +21,7 @@ from node.services.renter.decisions import health, read_order
 from node.services.renter.errors import RestoreError
 from node.services.renter.fetching import Fetching, Source, room_to_fetch
 from node.services.renter.policy import Policy
+from node.services.renter.whereabouts import Whereabouts
 from node.storage.manifest import Manifest
 from node.storage.repair import RepairPlan, plan
 
@@ -33,8 +34,9 @@ FETCHED = "fetched"
 class Repairing:
     """Carries out repair plans."""
 
-    def __init__(self, carrier: ShardCarrier, policy: Policy) -> None:
+    def __init__(self, carrier: ShardCarrier, policy: Policy, whereabouts: Whereabouts) -> None:
         self._carrier = carrier
+        self._whereabouts = whereabouts
         self._policy = policy
         self._fetching = Fetching(carrier, stalled=policy.stalled)
 
@@ -45,7 +47,7 @@ class Repairing:
 
     async def repair(self, manifest: Manifest, wanted: RepairPlan, rentals: Sequence[Rental], folder: Path) -> None:
         """Put what the plan names into `folder`. Raises `RestoreError` when too little can be read, `PackingError`."""
-        sources = sources_of(rentals, self._policy)
+        sources = sources_of(await self._whereabouts.of_all(rentals), self._policy)
         for number in wanted.copy:
             await self._copy(manifest, number, sources, folder)
         missing = [number for number in wanted.rebuild if not (folder / manifest.shards[number].root.hex()).is_file()]

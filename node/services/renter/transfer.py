@@ -72,13 +72,18 @@ class EngineCarrier:
                 else:
                     waiting.set_exception(_LocalError(f"{event.fault.value}: {event.message}"))
 
-    async def seed(self, root: bytes, length: int, folder: Path) -> None:
-        if root in self._seeding:
-            return
+    async def seed(self, root: bytes, length: int, folder: Path, peers: Sequence[str]) -> None:
+        endpoints = _endpoints(peers)
         try:
+            if (known := self._seeding.get(root)) is not None:
+                if not (await self._engine.status(known[0])).peers:
+                    for host, port in endpoints:
+                        await self._engine.connect(known[0], host, port)
+                return
             layer = await asyncio.to_thread(_layer, folder / f"{root.hex()}.tree", length)
             data = shard_torrent.torrent(root, length, layer)
-            torrent = await self._engine.add(AddTorrent(save_path=folder, torrent=data, seed_mode=True))
+            request = AddTorrent(save_path=folder, torrent=data, seed_mode=True, peers=endpoints)
+            torrent = await self._engine.add(request)
         except DuplicateTorrentError:
             return  # another object has the same shard, or this node is its host as well
         except (EngineError, OSError, ValueError) as error:
@@ -125,7 +130,7 @@ class EngineCarrier:
             return await self._sample(root, length, piece, folder, peers, deadline)
         finally:
             with contextlib.suppress(TransferError):  # who delivers it offers it again
-                await self.seed(root, length, seeding[1])
+                await self.seed(root, length, seeding[1], ())
 
     async def _sample(
         self, root: bytes, length: int, piece: int, folder: Path, peers: Sequence[str], deadline: float

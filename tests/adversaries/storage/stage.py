@@ -172,7 +172,7 @@ class Copies:
         self._stage = stage
         self._seeding: set[bytes] = set()
 
-    async def seed(self, root: bytes, length: int, folder: Path) -> None:
+    async def seed(self, root: bytes, length: int, folder: Path, peers: Sequence[str]) -> None:
         self._seeding.add(root)
         for landlord in self._stage.landlords:
             landlord.engine.swarm[root.hex()] = (folder / root.hex()).read_bytes()

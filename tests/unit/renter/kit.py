@@ -357,6 +357,7 @@ class FakeHost:
     """Over BitTorrent."""
     tells: bool = True
     """Where its engine is."""
+    port: int = 6881
     shards: dict[bytes, bytes] = field(default_factory=dict)
     contracts: dict[bytes, StorageContract] = field(default_factory=dict)
     vouchers: dict[bytes, int] = field(default_factory=dict)
@@ -376,7 +377,7 @@ class FakeHost:
 
     @property
     def engine(self) -> str:
-        return f"198.51.{self.number}.1:6881"
+        return f"198.51.{self.number}.1:{self.port}"
 
     @property
     def table(self) -> PriceTable:
@@ -520,7 +521,7 @@ class CopyCarrier:
     def addresses(self) -> tuple[str, ...]:
         return (RENTER_ENGINE,)
 
-    async def seed(self, root: bytes, length: int, folder: Path) -> None:
+    async def seed(self, root: bytes, length: int, folder: Path, peers: Sequence[str]) -> None:
         with self._world.points.passing():
             self.seeding[root] = folder
 

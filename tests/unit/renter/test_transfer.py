@@ -75,8 +75,8 @@ async def test_a_shard_is_fetched_from_whoever_seeds_it(tmp_path: Path, worker_i
     (tmp_path / "want").mkdir()
     async with carrier(host_for(worker_id, 65)) as (have, at), carrier(host_for(worker_id, 66)) as (want, _):
         assert have.addresses == (at,)
-        await have.seed(root, LENGTH, tmp_path / "have")
-        await have.seed(root, LENGTH, tmp_path / "have")
+        await have.seed(root, LENGTH, tmp_path / "have", [])
+        await have.seed(root, LENGTH, tmp_path / "have", [])
         async with asyncio.timeout(60):
             path = await want.fetch(root, LENGTH, tmp_path / "want", [at], deadline=30)
             assert path.read_bytes() == data
@@ -84,6 +84,19 @@ async def test_a_shard_is_fetched_from_whoever_seeds_it(tmp_path: Path, worker_i
         assert again.read_bytes() == data
         await have.stop(root)
         await have.stop(root)
+
+
+async def test_who_looks_for_us_where_we_were_is_called_on(tmp_path: Path, worker_id: str) -> None:
+    root, data = shard(tmp_path / "have")
+    (tmp_path / "want").mkdir()
+    async with carrier(host_for(worker_id, 65)) as (have, _), carrier(host_for(worker_id, 66)) as (want, at):
+        nobody = f"{host_for(worker_id, 65)}:1"
+        fetching = asyncio.create_task(want.fetch(root, LENGTH, tmp_path / "want", [nobody], deadline=300))
+        async with asyncio.timeout(60):
+            while not fetching.done():
+                await have.seed(root, LENGTH, tmp_path / "have", [at])
+                await asyncio.sleep(0.05)
+        assert (await fetching).read_bytes() == data
 
 
 async def test_a_fetch_that_reaches_nobody_ends_long_before_its_deadline(tmp_path: Path, worker_id: str) -> None:
@@ -96,13 +109,13 @@ async def test_a_fetch_that_reaches_nobody_ends_long_before_its_deadline(tmp_pat
 async def test_a_shard_that_is_not_there_is_not_offered(tmp_path: Path, worker_id: str) -> None:
     async with carrier(host_for(worker_id, 68)) as (have, _):
         with pytest.raises(TransferError, match="cannot be offered"):
-            await have.seed(bytes(32), LENGTH, tmp_path)
+            await have.seed(bytes(32), LENGTH, tmp_path, [])
 
 
 async def test_a_piece_comes_from_whoever_serves_it_and_nothing_of_it_stays(tmp_path: Path, worker_id: str) -> None:
     root, _ = shard(tmp_path / "have")
     async with carrier(host_for(worker_id, 69)) as (have, at), carrier(host_for(worker_id, 70)) as (want, _):
-        await have.seed(root, LENGTH, tmp_path / "have")
+        await have.seed(root, LENGTH, tmp_path / "have", [])
         with pytest.raises(TransferError, match="here already"):
             await have.fetch(root, LENGTH, tmp_path, [at], deadline=30)
         async with asyncio.timeout(60):
@@ -129,8 +142,8 @@ async def test_a_piece_that_is_insisted_on_comes_from_the_other_although_we_offe
         carrier(host_for(worker_id, 74)) as (renter, here),
         carrier(host_for(worker_id, 75)) as (third, _),
     ):
-        await host.seed(root, LENGTH, tmp_path / "host")
-        await renter.seed(root, LENGTH, tmp_path / "renter")
+        await host.seed(root, LENGTH, tmp_path / "host", [])
+        await renter.seed(root, LENGTH, tmp_path / "renter", [])
         bits = tmp_path / "bits"
         async with asyncio.timeout(60):
             assert not await renter.sample(root, LENGTH, 3, bits, [at], deadline=30)
@@ -145,7 +158,7 @@ async def test_a_piece_that_is_insisted_on_comes_from_the_other_although_we_offe
 async def test_who_wants_a_whole_shard_does_not_wait_for_a_piece_of_it(tmp_path: Path, worker_id: str) -> None:
     root, data = shard(tmp_path / "have")
     async with carrier(host_for(worker_id, 71)) as (have, at), carrier(host_for(worker_id, 72)) as (want, _):
-        await have.seed(root, LENGTH, tmp_path / "have")
+        await have.seed(root, LENGTH, tmp_path / "have", [])
         piece = asyncio.create_task(want.sample(root, LENGTH, 0, tmp_path / "bits", ["127.0.0.1:9"], deadline=600))
         await want.added.wait()
         async with asyncio.timeout(60):

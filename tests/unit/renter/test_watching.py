@@ -137,6 +137,17 @@ async def test_a_wrong_answer_is_challenged_on_chain_slashed_and_repaired_onto_a
     assert snapshot(tmp_path / "back") == snapshot(tmp_path / "source")
 
 
+async def test_repair_reads_from_hosts_whose_engines_have_moved_since_they_signed(tmp_path: Path) -> None:
+    world = World(tmp_path, 7)
+    name = await kept(world, tmp_path)
+    others, _ = split(world)
+    others[0].alive = False
+    for host in others[1:]:
+        host.port += 1
+    await pass_days(world, 6)
+    assert (await world.renter.overview(name)).good == 6
+
+
 async def test_shards_of_dead_hosts_are_made_again_on_spares(tmp_path: Path) -> None:
     world = World(tmp_path, 8)
     name = await kept(world, tmp_path)
