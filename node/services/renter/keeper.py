@@ -473,7 +473,7 @@ class Renter:
             locked=sum(
                 rental.terms.escrow - rental.vouched * rental.terms.price_per_epoch
                 for rental in rentals
-                if delivered(rental)
+                if rental.state in LOCKED
             ),
             paid=paid,
             labelled=len({rental.terms.host for rental in rentals if rental.state in LOCKED and rental.id in labelled}),

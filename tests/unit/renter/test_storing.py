@@ -57,6 +57,15 @@ async def test_six_hosts_have_one_contract_each_and_the_escrow_is_locked_once(tm
     world.check_books()
 
 
+async def test_what_is_locked_counts_from_the_opening_on(tmp_path: Path) -> None:
+    world = World(tmp_path, 6)
+    for host in world.hosts:
+        host.fetches = False
+    made = await world.renter.store(StoreRequest(path=source(tmp_path), k=3, n=6, days=10))
+    await world.until(lambda: len(world.market.opens) == 6)
+    assert (await world.renter.overview(made.id)).locked == world.market.locked > 0
+
+
 async def test_the_staging_folder_is_empty_when_hosts_have_the_shards(tmp_path: Path) -> None:
     world = World(tmp_path, 6)
     name = await stored(world, tmp_path)
