@@ -36,8 +36,8 @@ from wallet.errors import LimitError
 
 log = logging.getLogger(__name__)
 
-AFTER_FAULT = 60
-"""Seconds until a packing or repair that failed is tried again: it may have read much for nothing."""
+AFTER_FAULT = 2
+"""`Policy.retry`s until a packing or repair that failed is tried again: it may have read much for nothing."""
 ENDED = "all its contracts have ended, hosts may have deleted it: store it again, and `bttnode forget` this one"
 OVER = "its term is over, hosts may delete it: `bttnode forget` takes it off the list"
 
@@ -123,7 +123,7 @@ class Tending:
         """Take over what a long task has brought: here, as the user may have changed the record meanwhile."""
         if isinstance(outcome, str):
             if outcome:
-                self._next_work[stored.id] = self._clock.now() + AFTER_FAULT
+                self._next_work[stored.id] = self._clock.now() + AFTER_FAULT * self._policy.retry
                 stored = replace(stored, note=outcome)
                 await self._store.save_object(stored)
             return stored
