@@ -86,14 +86,19 @@ class StageNode:
             env={**os.environ, "BTTNODE_PASSWORD": password},
         )
 
-    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None, *, key: str = "") -> Any:
+        """`key`: that a repetition is the same request."""
         assert self.process is not None
         token = (self.home / "api-token").read_text().strip()
         request = urllib.request.Request(
             self.process.ready["api"] + path,
             method=method,
             data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+            headers={
+                "Authorization": f"Bearer {token}",
+                "Content-Type": "application/json",
+                **({"Idempotency-Key": key} if key else {}),
+            },
         )
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read())
@@ -124,16 +129,18 @@ class StageNode:
 
 
 class Stage:
-    """The processes of one test."""
+    """The processes of one test. `block_time`: seconds between the empty blocks that make a transaction final."""
 
-    def __init__(self, folder: Path, rail: str = "bttc") -> None:
+    def __init__(self, folder: Path, rail: str = "bttc", block_time: float = 1.0) -> None:
         self.folder = folder
         self.rail = rail
+        self.block_time = block_time
         self.nodes: list[StageNode] = []
         self.devnet: Process | None = None
 
     def start_chain(self, port: int = 0) -> None:
         arguments = ["node.devnet", "--rail", self.rail, "--data-dir", str(self.folder / "devnet"), "--port", str(port)]
+        arguments += ["--block-time", str(self.block_time)]
         self.devnet = Process.start("devnet", arguments, self.folder)
 
     def kill_chain(self) -> None:
@@ -194,9 +201,9 @@ class Stage:
 
 
 @contextmanager
-def stage(folder: Path, *, chain: bool = True, rail: str = "bttc") -> Iterator[Stage]:
+def stage(folder: Path, *, chain: bool = True, rail: str = "bttc", block_time: float = 1.0) -> Iterator[Stage]:
     """A stage, with a running chain unless told otherwise; everything is stopped at the end, whatever happened."""
-    made = Stage(folder, rail)
+    made = Stage(folder, rail, block_time)
     try:
         if chain:
             made.start_chain()

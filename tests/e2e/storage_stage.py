@@ -37,13 +37,20 @@ def renter(
 
 
 def storage_host(
-    made: Stage, number: int, worker: str, *, storage: Mapping[str, str] | None = None, quota: int = 1 << 30
+    made: Stage,
+    number: int,
+    worker: str,
+    *,
+    storage: Mapping[str, str] | None = None,
+    settings: Settings | None = None,
+    quota: int = 1 << 30,
 ) -> StageNode:
-    """A host with a volume (`home/disk`), in the registry, ready for offers. `storage`: more of that section."""
+    """A host with a volume (`home/disk`), in the registry, ready for offers. `storage`: more of that section;
+    `settings`: other sections."""
     at = host_for(worker, 80 + number)
     listen = f"{at}:{free_port(at)}"
     section = {"host": "true", "listen": json.dumps([listen]), **(storage or {})}
-    node = made.node(f"host{number}", at, storage=section)
+    node = made.node(f"host{number}", at, **(settings or {}), storage=section)
     made.fund(node)
     node.start()
     node.call("POST", "/v1/host/deposit", {"amount": str(1000 * BTT)})
