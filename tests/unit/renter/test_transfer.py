@@ -126,7 +126,7 @@ async def test_a_piece_comes_from_whoever_serves_it_and_nothing_of_it_stays(tmp_
             assert await want.fetch(root, LENGTH, tmp_path, [at], deadline=30) == tmp_path / root.hex()
         await have.stop(root)
         async with asyncio.timeout(60):
-            with pytest.raises(TransferError, match="nothing came"):
+            with pytest.raises(TransferError, match="nothing came|cannot be reached"):
                 await want.sample(root, LENGTH, 0, tmp_path / "bits", [at], deadline=0.2)
     assert not any((tmp_path / "bits").rglob("*"))
 
@@ -149,7 +149,7 @@ async def test_a_piece_that_is_insisted_on_comes_from_the_other_although_we_offe
             assert not await renter.sample(root, LENGTH, 3, bits, [at], deadline=30)
             assert await renter.sample(root, LENGTH, 3, bits, [at], deadline=30, insist=True)
             await host.stop(root)
-            with pytest.raises(TransferError, match="nothing came"):
+            with pytest.raises(TransferError, match="nothing came|cannot be reached"):
                 await renter.sample(root, LENGTH, 3, bits, [at], deadline=0.2, insist=True)
             path = await third.fetch(root, LENGTH, tmp_path / "third", [here], deadline=30)
         assert path.read_bytes() == data
