@@ -9,7 +9,7 @@ silence is worth its bond: it shows that the shard is there. Of a host that answ
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from node.ports.renting import MarketError, MarketPort, Rental, RenterStore
@@ -20,9 +20,12 @@ from node.storage.lifecycle import Event, MarketStatus, State, step
 
 log = logging.getLogger(__name__)
 
+SpendBond = Callable[[Rental, int, Callable[[], Awaitable[None]]], Awaitable[None]]
+
 
 class Disputes:
-    """Opens and ends challenges on one rail. `uniform(a, b)`: a random number from a to b."""
+    """Opens and ends challenges on one rail. `spend_bond`: as `Placing.spend_bond`, since escrow leaves nothing free in
+    the market; `uniform(a, b)`: a random number from a to b."""
 
     def __init__(
         self,
@@ -30,9 +33,11 @@ class Disputes:
         store: RenterStore,
         policy: Policy,
         *,
+        spend_bond: SpendBond,
         uniform: Callable[[int, int], int],
     ) -> None:
         self._market = market
+        self._spend_bond = spend_bond
         self._store = store
         self._policy = policy
         self._uniform = uniform
@@ -48,11 +53,11 @@ class Disputes:
             return
         try:
             bond = await self._market.bond()
-            if bond > self._policy.max_bond or bond > await self._market.balance():
+            if bond > self._policy.max_bond:
                 log.info("no challenge of %s: its bond is %d units", rental.url, bond)
                 return
             index = examined.wrong if examined.wrong is not None else self._uniform(0, rental.terms.blocks - 1)
-            await self._market.challenge(rental.terms, index)
+            await self._spend_bond(rental, bond, lambda: self._market.challenge(rental.terms, index))
         except MarketError as error:
             log.info("challenge of %s: %s", rental.url, error)
             return

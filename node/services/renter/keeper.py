@@ -158,7 +158,7 @@ class Renter:
                 repairing=Repairing(carrier, policy), labelling=labelling, clock=clock, policy=policy,
                 wrapping=wrapping, nonce=nonce, changed=self._more.set,
             )  # fmt: skip
-            self._disputes[rail] = Disputes(market, store, policy, uniform=uniform)
+            self._disputes[rail] = Disputes(market, store, policy, spend_bond=placing.spend_bond, uniform=uniform)
             self._serving[rail] = Serving(carrier, hosts[rail], base / "sampling", clock, policy, uniform=uniform)
             self._watch[rail] = Watch(
                 auditing=auditing, serving=self._serving[rail], hosts=hosts[rail], store=store, key=key, clock=clock,
