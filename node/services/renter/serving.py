@@ -96,7 +96,8 @@ class Serving:
             told = (await self._hosts.quote(rental.peer, self._clock.wall())).peers
         except (PeerApiError, HostError):
             told = ()
-        peers = tuple(dict.fromkeys((*told, *rental.peers)))
+        # One or the other: an engine keeps one port for an address, and the old one would take the new one's place.
+        peers = tuple(told) or rental.peers
         if not peers:
             raise TransferError("the host has not said where its engine is")
         return peers
