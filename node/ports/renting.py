@@ -254,6 +254,9 @@ class MarketPort(Protocol):
     async def fail(self, contract: StorageContract) -> None:
         """Take what an unanswered challenge brings."""
 
+    async def settle(self, contract: StorageContract, through_epoch: int, signature: bytes) -> None:
+        """Pay the host what a voucher of ours or of the auditor says. Raises `MarketRefusedError` where it has that."""
+
     async def close(self, contract: StorageContract) -> None:
         """End a contract whose time is over; what was not earned comes back."""
 

@@ -138,6 +138,12 @@ class ChainMarket:
     async def fail(self, contract: StorageContract) -> None:
         await self._do(self._key("fail", contract), lambda: self._contract.calls.fail(contract))
 
+    async def settle(self, contract: StorageContract, through_epoch: int, signature: bytes) -> None:
+        await self._do(
+            f"{self._key('settle', contract)}:{through_epoch}",
+            lambda: self._contract.calls.settle(contract, through_epoch, signature),
+        )
+
     async def close(self, contract: StorageContract) -> None:
         await self._do(self._key("close", contract), lambda: self._contract.calls.close(contract))
 

@@ -271,6 +271,10 @@ class Contracts:
             over = end if chain.paid >= chain.epochs else end + terms.epoch_length
             if chain.answer_by or await self._market.chain_time() < over:
                 return rental
+            # What we vouched for is the host's, also if it is away and has not brought the voucher to the market.
+            if rental.voucher_signature and chain.paid < chain.epochs:
+                with suppress(MarketRefusedError):  # it has what the voucher says
+                    await self._market.settle(terms, min(rental.vouched, chain.epochs), rental.voucher_signature)
             with suppress(MarketRefusedError):  # the host may have closed it meanwhile
                 await self._market.close(terms)
             chain = await self._market.status(terms)

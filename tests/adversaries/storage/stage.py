@@ -357,12 +357,13 @@ class Stage:
 
     async def remember(self) -> None:
         """What follows counts from the deposits on: collateral and escrow that come back are no gain."""
-        self._began = {key.address: FUNDS for key in (RENTER, *(landlord.key for landlord in self.landlords))}
+        parties = (RENTER.address, *(landlord.address for landlord in self.landlords))
+        self._began = {party: FUNDS + await self.bench.chain.token_balance(party) for party in parties}
 
     async def gain(self, party: Address) -> int:
-        """Units in the market beyond what the party brought; what is still locked counts as lost."""
+        """Units in market and wallet beyond what the party brought; what is still locked counts as lost."""
         (now,) = await self.bench.market.balances(party)
-        return now - self._began[party]
+        return now + await self.bench.chain.token_balance(party) - self._began[party]
 
 
 @asynccontextmanager

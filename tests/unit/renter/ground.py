@@ -22,7 +22,7 @@ from node.storage.sealing import wrapping_key
 from node.storage.standing import Standing
 from wallet.address import Address
 from wallet.keys import PrivateKey
-from wallet.storage_terms import Market, StorageContract, verify
+from wallet.storage_terms import Market, StorageContract, Voucher, verify
 
 RAIL = "eip155:1029"
 MARKET = Market(1029, Address(b"\x0a" * 20))
@@ -262,7 +262,7 @@ class FakeMarket:
         entry = self.entries[contract.digest(MARKET)]
         if entry.status is not MarketStatus.ACTIVE:
             raise MarketRefusedError("WrongStatus")
-        self.settle(entry.terms, through_epoch)
+        self.pay(entry.terms, through_epoch)
         self._end(entry, MarketStatus.CANCELLED)
 
     async def bond(self) -> int:
@@ -296,7 +296,15 @@ class FakeMarket:
             if entry.status is MarketStatus.ACTIVE:
                 self._end(entry, MarketStatus.COMPLETED)
 
-    def settle(self, contract: StorageContract, through: int) -> None:
+    async def settle(self, contract: StorageContract, through_epoch: int, signature: bytes) -> None:
+        with self._points.passing():
+            entry = self.entries[contract.digest(MARKET)]
+            if entry.status is not MarketStatus.ACTIVE or through_epoch <= entry.paid:
+                raise MarketRefusedError("NothingThere")
+            verify(MARKET, Voucher(contract.digest(MARKET), through_epoch), signature, contract.renter)
+            self.pay(contract, through_epoch)
+
+    def pay(self, contract: StorageContract, through: int) -> None:
         """What the host's voucher brings."""
         entry = self.entries[contract.digest(MARKET)]
         if through > entry.paid:
@@ -306,7 +314,7 @@ class FakeMarket:
     def prove_all(self) -> None:
         """The hosts prove every epoch themselves, and the contracts run to their end."""
         for entry in self.entries.values():
-            self.settle(entry.terms, entry.epochs)
+            self.pay(entry.terms, entry.epochs)
             self._end(entry, MarketStatus.COMPLETED)
 
     def _end(self, entry: Entry, status: MarketStatus) -> None:

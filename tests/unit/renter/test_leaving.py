@@ -95,7 +95,7 @@ async def test_a_host_that_leaves_alone_is_copied_before_it_goes(tmp_path: Path)
         await pass_hours(world, 1)
     assert holders(world, rental.shard) > {host.key.address}
     assert rental.terms.root in world.carrier.fetched, "copied, not rebuilt"
-    world.market.settle(rental.terms, world.store.contracts[rental.id].vouched)
+    world.market.pay(rental.terms, world.store.contracts[rental.id].vouched)
     for _ in range(30):
         await pass_hours(world, 1)
     assert world.store.contracts[rental.id].state is State.COMPLETED

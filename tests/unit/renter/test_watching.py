@@ -171,7 +171,7 @@ async def test_what_a_host_was_paid_while_it_was_challenged_is_in_the_books_when
     host.alive = False
     while (lost := held_by(await world.store.rentals(), host)).state is not State.CHALLENGED:
         await pass_hours(world, 1)
-    world.market.settle(lost.terms, lost.vouched)
+    world.market.pay(lost.terms, lost.vouched)
     await pass_days(world, 1)
     assert held_by(await world.store.rentals(), host).state is State.FAILED
     assert (await world.renter.overview(name)).paid[lost.id] == lost.terms.price_per_epoch
