@@ -13,7 +13,7 @@ put it down, and what a failed challenge brings is the renter's.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from node.ports.renting import MarketError, MarketPort, Rental, RenterStore
@@ -26,9 +26,12 @@ from node.storage.standing import Seen
 
 log = logging.getLogger(__name__)
 
+SpendBond = Callable[[Rental, int, Callable[[], Awaitable[None]]], Awaitable[None]]
+
 
 class Disputes:
-    """Opens and ends challenges on one rail. `uniform(a, b)`: a random number from a to b."""
+    """Opens and ends challenges on one rail. `spend_bond`: as `Placing.spend_bond`, since escrow leaves nothing free in
+    the market; `uniform(a, b)`: a random number from a to b."""
 
     def __init__(
         self,
@@ -37,9 +40,11 @@ class Disputes:
         policy: Policy,
         standings: Standings,
         *,
+        spend_bond: SpendBond,
         uniform: Callable[[int, int], int],
     ) -> None:
         self._market = market
+        self._spend_bond = spend_bond
         self._store = store
         self._policy = policy
         self._standings = standings
@@ -65,7 +70,7 @@ class Disputes:
             if (short := bond - await self._market.balance()) > 0:
                 await self._market.deposit(f"bond:{rental.id.hex()}:{rental.terms.epoch_at(examined.at)}", short)
             index = examined.wrong if examined.wrong is not None else self._uniform(0, rental.terms.blocks - 1)
-            await self._market.challenge(rental.terms, index)
+            await self._spend_bond(rental, bond, lambda: self._market.challenge(rental.terms, index))
         except MarketError as error:
             log.info("challenge of %s: %s", rental.url, error)
             return

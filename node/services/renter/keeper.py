@@ -165,7 +165,9 @@ class Renter:
                 policy=policy, wrapping=wrapping, nonce=nonce, changed=self._more.set,
             )  # fmt: skip
             followed[rail] = contracts
-            self._disputes[rail] = Disputes(market, store, policy, standings, uniform=uniform)
+            self._disputes[rail] = Disputes(
+                market, store, policy, standings, spend_bond=placing.spend_bond, uniform=uniform
+            )
             self._serving[rail] = Serving(carrier, hosts[rail], base / "sampling", clock, policy, uniform=uniform)
             self._watch[rail] = Watch(
                 auditing=auditing, serving=self._serving[rail], hosts=hosts[rail], store=store, key=key, clock=clock,

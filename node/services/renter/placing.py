@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -165,15 +165,27 @@ class Placing:
     async def fund(self, rail: str) -> None:
         """Have the money in the market for all contracts that may be opened. Raises `MarketError`s."""
         async with self._funding:
-            waiting = [
-                rental
-                for rental in await self._store.rentals()
-                if rental.rail == rail and rental.object and rental.state in UNOPENED and not rental.dropped
-            ]
-            short = sum(rental.terms.escrow for rental in waiting) - await self._market.balance()
-            if short > 0:
-                parts = (short.to_bytes(32, "big"), *sorted(rental.id for rental in waiting))
-                await self._market.deposit(sha256(b"".join(parts)).hexdigest(), short)
+            await self._fund(rail)
+
+    async def spend_bond(self, rental: Rental, bond: int, spend: Callable[[], Awaitable[None]]) -> None:
+        """Have `bond` in the market beside what offers wait for, and let `spend` take it before they could.
+
+        `bond` in token units, for a challenge of `rental`. Raises `MarketError`s, and what `spend` raises.
+        """
+        async with self._funding:
+            await self._fund(rental.rail, bond, rental.id)
+            await spend()
+
+    async def _fund(self, rail: str, bond: int = 0, challenged: bytes = b"") -> None:
+        waiting = [
+            rental
+            for rental in await self._store.rentals()
+            if rental.rail == rail and rental.object and rental.state in UNOPENED and not rental.dropped
+        ]
+        short = sum(rental.terms.escrow for rental in waiting) + bond - await self._market.balance()
+        if short > 0:
+            parts = (short.to_bytes(32, "big"), *sorted(rental.id for rental in waiting), challenged)
+            await self._market.deposit(sha256(b"".join(parts)).hexdigest(), short)
 
     def _terms(
         self,

@@ -306,6 +306,8 @@ class FakeMarket:
         with self._points.passing():
             entry = self.entries[contract.digest(MARKET)]
             if not entry.answer_by:
+                if self.free < 500:
+                    raise MarketRefusedError("NotCovered")
                 self.free -= 500
                 self.bonds += 500
                 entry.answer_by = self._clock.seconds + 3600

@@ -148,6 +148,21 @@ async def test_repair_reads_from_hosts_whose_engines_have_moved_since_they_signe
     assert (await world.renter.overview(name)).good == 6
 
 
+async def test_challenges_are_paid_for_when_escrow_has_left_nothing_free_in_the_market(tmp_path: Path) -> None:
+    world = World(tmp_path, 6)
+    await kept(world, tmp_path)
+    assert world.market.free == 0
+    silent = world.hosts[:2]
+    for host in silent:
+        host.alive = False
+    await pass_days(world, 5)
+    rentals = await world.store.rentals()
+    assert {held_by(rentals, host).id for host in silent} == set(world.market.challenges)
+    assert {held_by(rentals, host).state for host in silent} == {State.FAILED}
+    assert world.market.slashed == sum(held_by(rentals, host).terms.collateral for host in silent)
+    world.check_books()
+
+
 async def test_shards_of_dead_hosts_are_made_again_on_spares(tmp_path: Path) -> None:
     world = World(tmp_path, 8)
     name = await kept(world, tmp_path)
