@@ -201,6 +201,7 @@ def _object(overview: Overview) -> models.Object:
         note=overview.note,
         contracts=[
             models.Kept(
+                id=rental.id.hex(),
                 shard=rental.shard,
                 host=rental.terms.host.evm,
                 url=rental.url,

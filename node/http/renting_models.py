@@ -66,9 +66,10 @@ class RestoreBody(Model):
 
 
 class Kept(Model):
-    """One contract. `missed`: epochs in a row without an answer; `until`, `leaves` (0: not before): Unix seconds;
-    `relieve`: its host would like to go."""
+    """One contract. `id`: as its host shows it; `missed`: epochs in a row without an answer; `until`, `leaves` (0: not
+    before): Unix seconds; `relieve`: its host would like to go."""
 
+    id: str
     shard: int
     host: str
     url: str
