@@ -1,1 +1,1 @@
-"""`./run demo`: a paid download on one machine, with real processes, a real contract, and books that must agree."""
+"""`./run demo`: paid downloads and rented storage on one machine: real processes and contracts, books that agree."""

@@ -23,9 +23,12 @@ DEFAULT_SIZE, SEED = 256 << 20, 52
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="./run demo", description="A paid download with real processes, cheques and contracts, reconciled."
+        prog="./run demo",
+        description="Paid downloads and rented storage with real processes, cheques and contracts, reconciled.",
     )
-    parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="what to share (default: 256 MiB made up)")
+    parser.add_argument(
+        "file", nargs="?", type=Path, metavar="FILE", help="what to share and store (default: 256 MiB made up)"
+    )
     parser.add_argument(
         "--json", type=Path, metavar="OUT", help="write the figures to this file, a picture of the races beside it"
     )

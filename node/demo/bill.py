@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from node.demo.storage_bill import show_storage
 from wallet.amount import BTT, MIB, Token, format_amount, format_price
 
 Row = dict[str, Any]
@@ -57,10 +58,19 @@ def report(console: Console, found: dict[str, Any]) -> None:
     console.print(table)
     seconds = ", ".join(f"{name} {value:g} s" for name, value in found["seconds"].items())
     console.print(f"the file was complete after: {seconds}")
+    if "storage" in found:
+        console.print()
+        show_storage(console, found["storage"])
+        console.print()
     for fault in found["faults"]:
         console.print(fault, style="red")
     verdict = ("reconciled to the unit", "green") if found["reconciled"] else ("NOT reconciled", "red")
     console.print(f"{verdict[0]} on each rail: owed by payer = earned by seeder = cashed on chain", style=verdict[1])
+    if found["reconciled"] and "storage" in found:
+        console.print(
+            "and of storage: spent by renter = got by hosts, and what is left for all of them = what the market holds",
+            style=verdict[1],
+        )
 
 
 def _races(races: list[Row]) -> Table:

@@ -40,7 +40,7 @@ class Process:
     def start(cls, name: str, arguments: list[str], folder: Path) -> Process:
         """Raises `DemoError` with the last line of its log when it does not become ready."""
         log = folder / f"{name}.log"
-        with log.open("w") as errors:
+        with log.open("a") as errors:  # a node that was killed starts again under its name
             child = subprocess.Popen(
                 [sys.executable, "-m", *arguments],
                 stdin=subprocess.DEVNULL,

@@ -15,7 +15,6 @@ from config.settings import RailSettings
 from node.demo.processes import DemoError, Process
 from node.rails import OpenRail, open_rail
 from wallet.address import Address
-from wallet.chains.base import ChainAdapter
 
 T = TypeVar("T")
 
@@ -47,29 +46,52 @@ class DemoRail:
         else:
             self._post(url, {"jsonrpc": "2.0", "id": 1, "method": "bttnode_faucet", "params": [address.evm]})
 
+    @property
+    def contracts(self) -> dict[str, str]:
+        """Setting of [rail.NAME] → address."""
+        return {name: self.process.ready[name] for name in ("token", "vault", "storage_market", "host_registry")}
+
     def open(self) -> OpenRail:
-        found = self.process.ready
-        contracts = {name: found[name] for name in ("token", "vault", "storage_market", "host_registry")}
-        chosen = RailSettings(endpoints=(found["url"],), **contracts)
+        chosen = RailSettings.model_validate({"endpoints": (self.process.ready["url"],), **self.contracts})
         return open_rail(load_network(self.network), chosen, ())
+
+    def warp(self, seconds: int) -> None:
+        """Move the chain's clock on; a block with the new time is there when this returns."""
+        url = self.process.ready["url"]
+        if self.short == "tron":
+            self._post(f"{url}/devnet/time", {"seconds": seconds})
+            self._post(f"{url}/devnet/mine", {})
+        else:
+            self._post(url, {"jsonrpc": "2.0", "id": 1, "method": "evm_increaseTime", "params": [seconds]})
+            self._post(url, {"jsonrpc": "2.0", "id": 2, "method": "evm_mine", "params": []})
+
+    def time(self) -> int:
+        """Unix seconds of the latest block."""
+
+        async def head(rail: OpenRail) -> int:
+            return (await rail.chain.head()).timestamp
+
+        return self.read(head)
 
     def wallet(self, owner: Address) -> int:
         """Settlement tokens in the wallet."""
-        return self._read(lambda chain: chain.token_balance(owner))
+        return self.read(lambda rail: rail.chain.token_balance(owner))
 
     def deposit(self, payer: Address) -> int:
-        return self._read(lambda chain: chain.payer_state(payer)).balance
+        return self.read(lambda rail: rail.chain.payer_state(payer)).balance
 
     def paid_out(self, payer: Address, payee: Address) -> int:
-        return self._read(lambda chain: chain.paid_out(payer, payee))
+        return self.read(lambda rail: rail.chain.paid_out(payer, payee))
 
-    def _read(self, ask: Callable[[ChainAdapter], Awaitable[T]]) -> T:
+    def read(self, ask: Callable[[OpenRail], Awaitable[T]]) -> T:
+        """Ask the chain, by a connection of its own. Raises `ChainError`."""
+
         async def read() -> T:
-            chain = self.open().chain
+            rail = self.open()
             try:
-                return await ask(chain)
+                return await ask(rail)
             finally:
-                await chain.close()
+                await rail.chain.close()
 
         return asyncio.run(read())
 

@@ -1,7 +1,8 @@
-"""The demo's story: a seeder who sells, two leechers who pay, one on each rail, and one who does not pay.
+"""The demo's first story: a seeder who sells, two leechers who pay, one on each rail, and one who does not pay.
 
 First everybody gets the file. Then the seeder's line becomes too small for two, and each payer races the one who does
-not pay for a second file (`node.demo.race`). At last the seeder cashes, and all books must agree.
+not pay for a second file (`node.demo.race`). At last the seeder cashes, and all books must agree. The second story, on
+the same chains, is rented storage (`node.demo.storage`).
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ from node.demo.files import generate, sha256
 from node.demo.processes import DemoError, Node, Process
 from node.demo.race import CAPACITY, SEED, SIZE, Lane, Race, follow
 from node.demo.rails import DemoRail
+from node.demo.storage import StorageStory
+from node.demo.storage_nodes import together
+from node.volumes.pool import GUARD
 from wallet.address import Address
 from wallet.amount import format_amount, format_price, format_size, parse_amount, parse_price
 
@@ -35,6 +39,9 @@ RAILS = ("bttc", "tron")
 POLL = 0.1
 TIMEOUT = 1800.0
 SETTLE_TIMEOUT = 60.0
+STORED = 6
+"""How often a rented file lies on the disk, at most: twice with the hosts, half on the spares, and while it is sent,
+repaired or restored as often again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,8 @@ class Demo:
     shorts: tuple[str, ...] = RAILS
     race_size: int = SIZE
     line: int = CAPACITY
+    store: bool = True
+    """Whether the second story is told."""
     processes: list[Process] = field(default_factory=list)
     rails: dict[str, DemoRail] = field(default_factory=dict)
     tracker: str = ""
@@ -105,7 +114,11 @@ class Demo:
         share = self._seed(seeder, "sale", self.file, digest, "--tracker", self.tracker)
         seconds = self._sell(seeder, payers, free, share)
         self._races(seeder, payers, free)
-        return self._reckon(share, seeder, payers, seconds)
+        found = self._reckon(share, seeder, payers, seconds)
+        if self.store:
+            together(self._down, (seeder, free, *(payer.node for payer in payers)))
+            self._rent(found, digest)
+        return found
 
     def stop(self) -> None:
         for process in reversed(self.processes):
@@ -115,6 +128,8 @@ class Demo:
 
     def _check_space(self, size: int) -> None:
         needed = (2 + len(self.shorts)) * size + (512 << 20)
+        if self.store:
+            needed += STORED * len(self.shorts) * size + GUARD
         free = shutil.disk_usage(self.folder).free
         if free < needed:
             raise DemoError(
@@ -181,6 +196,10 @@ class Demo:
         seeder.cli("add", str(torrent), "--seed", "-o", str(file.absolute().parent))
         return Share(name, file, digest, file.stat().st_size, torrent, str(made["id"]))
 
+    def _down(self, node: Node) -> None:
+        node.running.stop()
+        self.processes.remove(node.running)
+
     # --- the sale ----------------------------------------------------------------------------------------------------
 
     def _sell(self, seeder: Node, payers: list[Payer], free: Node, share: Share) -> dict[str, float]:
@@ -216,8 +235,7 @@ class Demo:
 
     def _races(self, seeder: Node, payers: list[Payer], free: Node) -> None:
         """The seeder comes back with a line that is too small for two, and each payer races the one who does not."""
-        seeder.running.stop()
-        self.processes.remove(seeder.running)
+        self._down(seeder)
         seeder.configure("upload_limit", str(self.line))
         self._up(seeder)
         file = self.folder / "race.bin"
@@ -275,6 +293,17 @@ class Demo:
     def _check_processes(self) -> None:
         for process in self.processes:
             process.check()
+
+    # --- the second story --------------------------------------------------------------------------------------------
+
+    def _rent(self, found: dict[str, Any], digest: str) -> None:
+        """Adds to the report."""
+        self.console.print("\nrented storage: the same file on strangers' machines, some of which fail")
+        folder, rails = self.folder / "storage", list(self.rails.values())
+        told = StorageStory(self.file, digest, folder, self.console, rails, self.processes).run()
+        found["storage"] = told
+        found["faults"] += [f"storage on {row['rail']}: {fault}" for row in told["rails"] for fault in row["faults"]]
+        found["reconciled"] = not found["faults"]
 
     # --- the reckoning -----------------------------------------------------------------------------------------------
 
