@@ -101,6 +101,8 @@ class Contracts:
         """Contracts that were declined so, for which their hosts need not be avoided."""
         self.paid: dict[bytes, int] = {}
         """Contract → how many epochs the market has paid, as far as it was asked."""
+        self._final: set[bytes] = set()
+        """Contracts that had ended when it was asked: it pays no more for them."""
         self._steps: dict[Todo, Callable[[Rental, Path], Awaitable[Rental]]] = {
             Todo.PROPOSE: self._propose,
             Todo.OPEN: self._open,
@@ -284,12 +286,12 @@ class Contracts:
         """Ask what the market paid for contracts that have ended, where this process has not heard it yet; for some of
         them, as there may be many."""
         opened = (State.COMPLETED, State.CANCELLED, State.FAILED)
-        unheard = [rental for rental in rentals if rental.state in opened and rental.id not in self.paid]
+        unheard = [rental for rental in rentals if rental.state in opened and rental.id not in self._final]
         for rental in unheard[:LEARN_AT_ONCE]:
             if self._clock.now() < self._not_before.get((rental.id, Todo.NOTHING), 0.0):
                 continue
             try:
-                self.paid[rental.id] = (await self._market.status(rental.terms)).paid
+                self._hear_paid(rental, await self._market.status(rental.terms))
             except MarketError as error:
                 self._not_before[rental.id, Todo.NOTHING] = self._clock.now() + self._policy.retry
                 log.info("storage contract %s: %s", rental.id.hex()[:12], error)
@@ -298,13 +300,18 @@ class Contracts:
     def paid_for(self, rental: Rental) -> int:
         """Token units that its host has or can have: what we vouched for, and what it proved to the market instead;
         when it has ended, what the market paid."""
-        known = self.paid.get(rental.id)
-        if known is None or rental.state not in ENDS:
-            known = max(rental.vouched, known or 0)
+        known = self.paid.get(rental.id, 0)
+        if rental.id not in self._final:
+            known = max(rental.vouched, known)
         return known * rental.terms.price_per_epoch
 
-    async def _follow(self, rental: Rental, chain: OnChain) -> Rental:
+    def _hear_paid(self, rental: Rental, chain: OnChain) -> None:
         self.paid[rental.id] = chain.paid
+        if chain.status not in (MarketStatus.UNKNOWN, MarketStatus.ACTIVE):
+            self._final.add(rental.id)
+
+    async def _follow(self, rental: Rental, chain: OnChain) -> Rental:
+        self._hear_paid(rental, chain)
         state = from_chain(
             chain.status, challenged=bool(chain.answer_by), exiting=chain.exiting, delivered=delivered(rental)
         )

@@ -163,6 +163,20 @@ async def test_challenges_are_paid_for_when_escrow_has_left_nothing_free_in_the_
     world.check_books()
 
 
+async def test_what_a_host_was_paid_while_it_was_challenged_is_in_the_books_when_it_has_failed(tmp_path: Path) -> None:
+    world = World(tmp_path, 6)
+    name = await kept(world, tmp_path)
+    await pass_days(world, 1)
+    host = world.hosts[0]
+    host.alive = False
+    while (lost := held_by(await world.store.rentals(), host)).state is not State.CHALLENGED:
+        await pass_hours(world, 1)
+    world.market.settle(lost.terms, lost.vouched)
+    await pass_days(world, 1)
+    assert held_by(await world.store.rentals(), host).state is State.FAILED
+    assert (await world.renter.overview(name)).paid[lost.id] == lost.terms.price_per_epoch
+
+
 async def test_shards_of_dead_hosts_are_made_again_on_spares(tmp_path: Path) -> None:
     world = World(tmp_path, 8)
     name = await kept(world, tmp_path)
