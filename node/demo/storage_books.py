@@ -96,8 +96,8 @@ class HostBooks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseBooks:
-    """One contract that was opened. `paid`, `to_renter`, `to_host`, `ended_well`: by the log; `says_paid`: what the
-    renter's node has vouched for. Where a contract failed, vouchers that the host has not handed in are void."""
+    """One contract that was opened. `paid`, `to_renter`, `to_host`, `ended_well`: by the log; `says_paid`: by the
+    renter's node. Where a contract failed, that may be what it vouched for, which is void if it was not handed in."""
 
     name: str
     escrow: int
@@ -116,7 +116,7 @@ class LeaseBooks:
         if (self.says_state == ENDED_WELL) != self.ended_well:
             yield f"{self.name} is {self.says_state} for the renter, and not for the market"
         if self.says_paid < self.paid or (self.ended_well and self.says_paid != self.paid):
-            yield f"the renter vouched for {self.says_paid} of {self.name}, and the market paid {self.paid}"
+            yield f"{self.name} paid {self.says_paid} for the renter, and {self.paid} by the market's log"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
