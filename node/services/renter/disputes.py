@@ -67,8 +67,6 @@ class Disputes:
             if bond > self._policy.max_bond:
                 log.info("no challenge of %s: its bond is %d units", rental.url, bond)
                 return
-            if (short := bond - await self._market.balance()) > 0:
-                await self._market.deposit(f"bond:{rental.id.hex()}:{rental.terms.epoch_at(examined.at)}", short)
             index = examined.wrong if examined.wrong is not None else self._uniform(0, rental.terms.blocks - 1)
             await self._spend_bond(rental, bond, lambda: self._market.challenge(rental.terms, index))
         except MarketError as error:
