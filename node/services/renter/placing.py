@@ -173,8 +173,9 @@ class Placing:
         `bond` in token units, for a challenge of `rental`. Raises `MarketError`s, and what `spend` raises.
         """
         async with self._funding:
-            epoch = rental.terms.epoch_at(self._clock.wall())
-            await self._fund(rental.rail, bond, rental.id + epoch.to_bytes(8, "big", signed=True))
+            # One challenge in an epoch: a later one is another deposit.
+            epoch = max(0, rental.terms.epoch_at(self._clock.wall()))
+            await self._fund(rental.rail, bond, rental.id + epoch.to_bytes(8, "big"))
             await spend()
 
     async def _fund(self, rail: str, bond: int = 0, challenged: bytes = b"") -> None:
