@@ -28,6 +28,7 @@ from node.services.btfs import Btfs
 from node.services.budget import Budget, TorrentTerms
 from node.services.chaintime import ChainTime
 from node.services.earnings import Earnings
+from node.services.escrow import Escrow
 from node.services.line import Line
 from node.services.market import Market, MarketSettings
 from node.services.notices import Watcher
@@ -140,6 +141,13 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey, *, secret: by
         for rail in rails
         if rail.market is not None
     )
+    escrows = {
+        rail.name: Escrow(
+            rail.market, rail.registry, settlements[rail.name], store=store, own=key.address, rail=rail.rail.id
+        )
+        for rail in rails
+        if rail.market is not None
+    }
     purses = {
         rail.name: Purse(
             rail.name,
@@ -207,6 +215,7 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey, *, secret: by
             engine=engine,
             payments=payments,
             settlements=settlements,
+            escrows=escrows,
             key=key,
             clock=contract_clock,
         ),
@@ -223,6 +232,7 @@ async def build(settings: Settings, paths: Paths, key: PrivateKey, *, secret: by
             machine=clock,
         ),
         contract_clock,
+        escrows,
         storage_books,
         lambda tell: report([StorageContracts(rail.name, rail.market, rail.registry) for rail in rails], tell),
     )

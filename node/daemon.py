@@ -20,6 +20,7 @@ from node.services.billing import Billing
 from node.services.btfs import Btfs
 from node.services.chaintime import ChainTime
 from node.services.earnings import Earnings
+from node.services.escrow import Escrow
 from node.services.host.hosting import Hosting
 from node.services.market import Market
 from node.services.notices import Watcher
@@ -75,6 +76,8 @@ class Daemon:
     """Where a rail has a storage market and hosts."""
     chain_time: ChainTime | None = None
     """By which contracts on devnets run."""
+    escrows: Mapping[str, Escrow] = field(default_factory=dict)
+    """By the rail's name, where the rail has a storage market."""
     storage_books: Sequence[StorageBooks] = ()
     """One for each rail with a storage market."""
     check_contracts: Callable[[Callable[[str], object]], Coroutine[Any, Any, None]] | None = None

@@ -15,6 +15,7 @@ from node.ports.engine import Engine
 from node.ports.storage import StorageStore
 from node.rails import OpenRail
 from node.services.budget import TorrentTerms
+from node.services.escrow import Escrow
 from node.services.host.contracts import Contracts
 from node.services.host.host import Host
 from node.services.host.hosting import Hosting
@@ -62,10 +63,14 @@ async def open_hosting(
     engine: Engine,
     payments: Payments,
     settlements: Mapping[str, Settlement],
+    escrows: Mapping[str, Escrow],
     key: PrivateKey,
     clock: Clock,
 ) -> Hosting | None:
-    """None where the settings do not want it. Raises `ConfigError`, `VolumeError`, `StoreError`."""
+    """None where the settings do not want it. `escrows`: of every rail with a storage market.
+
+    Raises `ConfigError`, `VolumeError`, `StoreError`.
+    """
     if not settings.storage.host:
         return None
     markets = {rail.name: (rail, rail.market) for rail in rails if rail.market is not None}
@@ -92,5 +97,5 @@ async def open_hosting(
         host.intake.on_removed = payments.torrent_removed
         settlements[name].also_book.append(host.claims.book)
         hosts[name] = host
-        presences[name] = Presence(contract, rail.registry, settlements[name], key.address)
+        presences[name] = Presence(escrows[name], rail.registry, key.address)
     return Hosting(volumes, hosts, store, presences, volumes.close)

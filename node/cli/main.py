@@ -9,7 +9,7 @@ import click
 
 from config.paths import find_home
 from node import __version__
-from node.cli import bills, btfs, chain, contracts, host, hosts, recovery, setup, storage, torrents, wallet
+from node.cli import bills, btfs, chain, contracts, escrow, host, hosts, recovery, setup, storage, torrents, wallet
 from node.cli.context import Shell, Terminal
 
 
@@ -31,7 +31,7 @@ def main(context: click.Context, home: Path | None, as_json: bool) -> None:
     context.obj = Shell(find_home(home), as_json, Terminal())
 
 
-PARTS = (setup, torrents, storage, recovery, hosts, host, bills, wallet, btfs, chain, contracts)
+PARTS = (setup, torrents, storage, recovery, hosts, host, escrow, bills, wallet, btfs, chain, contracts)
 for command in (command for part in PARTS for command in part.COMMANDS):
     main.add_command(command)
 

@@ -259,7 +259,7 @@ def renew(shell: Shell, name: str, days: int | None, off: bool) -> None:
 @click.pass_obj
 @catches
 def forget(shell: Shell, name: str, yes: bool) -> None:
-    """Stop storing an object; hosts delete it, and what was not earned comes back."""
+    """Stop storing an object; hosts delete it, and what was not earned comes back (see `bttnode escrow`)."""
     found = shell.client.get(_path(name))
     if not yes and not click.confirm(f"forget {found['name']} ({found['id']})? it cannot be restored afterwards"):
         raise CliError("nothing was changed")

@@ -33,6 +33,7 @@ from node import __version__
 from node.daemon import Daemon
 from node.http import bill_models, models
 from node.http.btfs import BtfsApi
+from node.http.escrow import EscrowApi
 from node.http.evidence import EvidenceApi
 from node.http.hosting import HostingApi, no_routes
 from node.http.journal import JournalApi
@@ -82,6 +83,7 @@ class Api:
                 *JournalApi(self._daemon.store, self._daemon.wallet).routes(),
                 *BtfsApi(self._daemon).routes(),
                 *ReputationApi(self._daemon).routes(),
+                *EscrowApi(self._daemon.escrows, self._daemon.wallet.purses).routes(),
                 *self._hosting(),
                 *RentingApi(self._daemon.renting).routes(),
                 *EvidenceApi(self._daemon.renting).routes(),

@@ -50,11 +50,15 @@ class PresenceApi:
 
     async def deposit(self, request: web.Request) -> web.Response:
         body = await read_body(request, AmountBody)
-        return await self._do(body.rail, lambda presence: presence.deposit(_some(body), key=request_key(request)))
+        return await self._do(
+            body.rail, lambda presence: presence.escrow.deposit(_some(body), key=request_key(request))
+        )
 
     async def withdraw(self, request: web.Request) -> web.Response:
         body = await read_body(request, AmountBody)
-        return await self._do(body.rail, lambda presence: presence.withdraw(_some(body), key=request_key(request)))
+        return await self._do(
+            body.rail, lambda presence: presence.escrow.withdraw(_some(body), key=request_key(request))
+        )
 
     async def announce(self, request: web.Request) -> web.Response:
         body = await read_body(request, AnnounceBody)

@@ -10,6 +10,7 @@ from random import Random
 import pytest
 
 from node.ports.store import Account, Line
+from node.services.escrow import Escrow, EscrowError, Held
 from node.services.host.contracts import Contracts
 from node.services.host.host import Host
 from node.services.host.market import ChainFees, ChainMarket
@@ -180,12 +181,19 @@ async def test_fees_are_told_in_token_units_where_the_rate_is_known(host: HostOn
 async def test_a_host_puts_money_in_announces_itself_and_leaves(host: HostOnChain) -> None:
     bench, own = host.bench, HOST.address
     await bench.bench.fund(own, token=200 * 10**18)
-    presence = Presence(bench.market, bench.registry, host.settlement, own)
-    await presence.deposit(5, key="a")
-    await presence.deposit(5, key="a")
+    escrow = Escrow(bench.market, bench.registry, host.settlement, store=host.store, own=own, rail=bench.chain.rail.id)
+    presence = Presence(escrow, bench.registry, own)
+    await escrow.deposit(5, key="a")
+    await escrow.deposit(5, key="a")
     assert await bench.market.balance(own) == FUNDS + 5, "the same key is the same transaction"
-    await presence.withdraw(FUNDS + 5, key="b")
-    assert await bench.market.balance(own) == 0
+    await escrow.withdraw(5, key="b")
+    assert (await escrow.held()).free == FUNDS
+    await escrow.withdraw(None, key="c")
+    assert await escrow.held() == Held(0, 0, 0, None)
+    with pytest.raises(EscrowError, match="nothing is free"):
+        await escrow.withdraw(None, key="d")
+    with pytest.raises(EscrowError, match="no stake"):
+        await escrow.reclaim(key="e")
     least = (await bench.registry.check()).min_stake
     for number, url in enumerate(("http://host.example:6882", "https://elsewhere.example")):
         await presence.announce(url, None, key=f"c{number}")
@@ -197,5 +205,12 @@ async def test_a_host_puts_money_in_announces_itself_and_leaves(host: HostOnChai
         assert (entry.endpoint, (await bench.registry.stake(own)).amount) == (url, least)
     with pytest.raises(PresenceError, match="no URL"):
         await presence.announce("host.example", None, key="d")
-    await presence.leave(key="e")
-    assert (await bench.registry.stake(own)).leaves_at is not None
+    with pytest.raises(EscrowError, match="host leave"):
+        await escrow.reclaim(key="f")
+    await presence.leave(key="g")
+    held = await escrow.held()
+    assert held.stake == least
+    assert held.stake_from is not None
+    await bench.go_to(held.stake_from + 1)
+    await escrow.reclaim(key="h")
+    assert (await escrow.held()).stake == 0

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.stage import make_file, stage
-from tests.e2e.storage_stage import renter, storage_hosts, store, wait_active, wait_kept, warp_until
+from tests.e2e.storage_stage import BTT, renter, storage_hosts, store, wait_active, wait_kept, warp_until
 
 SIZE = 700_001
 DAY = 86_400
@@ -37,6 +37,12 @@ def test_what_three_hosts_keep_comes_back_from_two_of_them(tmp_path: Path, worke
         limits = {line["setting"]: line["used"] for line in owner.get("/v1/wallet/limits")}
         assert int(limits["storage.spend_total"]) == escrow
         assert "storage escrow locked" in owner.cli("wallet", "journal").stdout
+        (held,) = owner.get("/v1/escrow")
+        assert int(held["locked"]) == escrow
+        assert owner.cli("escrow", "deposit", "3").returncode == 0
+        assert owner.cli("escrow", "withdraw", "1").returncode == 0
+        (after,) = owner.get("/v1/escrow")
+        assert int(after["free"]) - int(held["free"]) == 2 * BTT
         warp_until(
             made,
             owner,

@@ -1,4 +1,4 @@
-"""A host's presence on chain: the money it keeps in the market for collateral, and its entry in the list of hosts.
+"""A host's presence on chain: its entry in the list of hosts. Its collateral is in the rail's `Escrow`.
 
 Each call is taken to its final receipt; the same `key` again is the same transaction.
 """
@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from node.services.settlement import Done, Settlement
+from node.services.escrow import Escrow
+from node.services.settlement import Done
 from wallet.address import Address
-from wallet.chains.base import Call
 from wallet.errors import WalletError
-from wallet.storage.chain import HostRegistry, StorageMarket
+from wallet.storage.chain import HostRegistry
 
 
 class PresenceError(WalletError):
@@ -23,25 +23,10 @@ class PresenceError(WalletError):
 class Presence:
     """One per rail. All raise `ChainError`, `TimeoutError`, `StoreError`."""
 
-    def __init__(
-        self, market: StorageMarket, registry: HostRegistry | None, settlement: Settlement, own: Address
-    ) -> None:
-        self._market = market
+    def __init__(self, escrow: Escrow, registry: HostRegistry | None, own: Address) -> None:
+        self.escrow = escrow
         self._registry = registry
-        self._settlement = settlement
         self._own = own
-
-    async def deposit(self, amount: int, *, key: str) -> Done:
-        """From the wallet into the market, where offers can lock it."""
-        await self._market.ensure()
-        calls = self._market.calls
-        if await self._market.allowance(self._own) < amount:
-            await self._perform("approve", key, calls.approve(amount))
-        return await self._perform("deposit", key, calls.deposit(amount))
-
-    async def withdraw(self, amount: int, *, key: str) -> Done:
-        """What is not locked, from the market into the wallet."""
-        return await self._perform("withdraw", key, self._market.calls.withdraw(amount, self._own))
 
     async def announce(self, url: str, stake: int | None, *, key: str) -> Done:
         """Tell renters where this node is. The first time it takes a stake, None: the least that the registry takes.
@@ -56,19 +41,16 @@ class Presence:
         least = (await registry.check()).min_stake
         missing = max(0, (least if stake is None else stake) - staked)
         if not missing:
-            return await self._perform("announce", key, registry.calls.announce(self._own, url))
+            return await self.escrow.perform("announce", key, registry.calls.announce(self._own, url))
         if await registry.allowance(self._own) < missing:
-            await self._perform("approve", key, registry.calls.approve(missing))
-        return await self._perform("announce", key, registry.calls.register(missing, self._own, url))
+            await self.escrow.perform("approve", key, registry.calls.approve(missing))
+        return await self.escrow.perform("announce", key, registry.calls.register(missing, self._own, url))
 
     async def leave(self, *, key: str) -> Done:
         """Off the list of hosts; the stake can be withdrawn after the registry's notice period."""
-        return await self._perform("leave", key, self._listed().calls.begin_exit())
+        return await self.escrow.perform("leave", key, self._listed().calls.begin_exit())
 
     def _listed(self) -> HostRegistry:
         if self._registry is None:
             raise PresenceError("no list of hosts is known on this rail: set [rail.NAME] host_registry")
         return self._registry
-
-    async def _perform(self, what: str, key: str, call: Call) -> Done:
-        return await self._settlement.perform(f"host-{what}:{key}", call)
