@@ -17,6 +17,7 @@ from node.services.host.market import ChainFees, ChainMarket
 from node.services.host.presence import Presence, PresenceError
 from node.services.host.terms import HostTerms
 from node.services.settlement import Settlement, SettlementSettings
+from node.services.storagebooks import StorageBooks
 from node.storage.lifecycle import State
 from node.storage.messages import Proposal, VoucherCall
 from node.storage.terms import Wish, offer
@@ -150,8 +151,11 @@ async def test_a_host_proves_answers_and_settles_and_its_books_agree_with_the_ma
     assert record is not None
     assert (record.state, record.claimed, record.bonds) == (State.COMPLETED, contract.escrow, BOND)
     assert await bench.market.balance(HOST.address) == FUNDS + contract.escrow + BOND
-    income = (await host.store.balances())[Line(bench.chain.rail.id, "", Account.MARKET)]
-    assert income == contract.escrow + BOND
+    journal = StorageBooks(bench.market, bench.chain, store=host.store, own=HOST.address, since=0, wall=host.clock.wall)
+    await journal.look()
+    books = await host.store.balances()
+    assert books[Line(bench.chain.rail.id, "", Account.MARKET)] == FUNDS + contract.escrow + BOND
+    assert books[Line(bench.chain.rail.id, "", Account.STORAGE_INCOME)] == -(contract.escrow + BOND)
     assert not host.engine.torrents
 
 
