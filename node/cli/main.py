@@ -19,7 +19,7 @@ from node.cli.context import Shell, Terminal
 @click.version_option(__version__, prog_name="bttnode")
 @click.pass_context
 def main(context: click.Context, home: Path | None, as_json: bool) -> None:
-    """A BitTorrent node that sells and buys upload priority for BTT.
+    """A BitTorrent node that sells and buys upload priority and storage for BTT.
 
     \b
     First steps:
@@ -27,6 +27,8 @@ def main(context: click.Context, home: Path | None, as_json: bool) -> None:
       bttnode up                      run the node (Ctrl-C stops it)
       bttnode add ubuntu.torrent      download, or seed what you have
       bttnode get FILE.torrent --max-price 3000/GiB --budget 10000
+      bttnode store PATH              keep a file or folder on other people's disks
+      bttnode host why                what is missing before this node can rent out disk
     """
     context.obj = Shell(find_home(home), as_json, Terminal())
 
