@@ -57,6 +57,8 @@ def test_twelve_words_bring_back_what_a_lost_machine_had_stored(tmp_path: Path, 
             return done
 
         before = lost.wait(f"/v1/storage/{stored}", paid, "each host has a label and a voucher")
+        for host in hosts:  # what has not left the machine is lost with it
+            host.wait("/v1/host/contracts", lambda rows: rows[0]["voucher"] > 0, "its voucher has come")
         lost.kill()
         shutil.rmtree(lost.home)
         shutil.rmtree(tmp_path / "letters")
