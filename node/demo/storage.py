@@ -188,7 +188,7 @@ class StorageStory:
         self._audits(lambda lease: self._sound(lease) or lease["missed"] > 0)
         reasons = [why for why in rotting.why() if "has changed on the disk" in why]
         self.rotten = reasons[0].partition(": ")[2] if reasons else ""
-        self._say("found", f"by audit: {_names(killed)} cannot be reached, {rotting.name} gives no answer, for")
+        self._say("found", f"by audit: {_names(killed)} cannot be reached, {rotting.name} gives no answer, because")
         self._say("", f"{self.rotten or 'no reason that it knows of'}")
 
     def _repair(self) -> None:

@@ -8,6 +8,7 @@ never a second transaction.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from node.ports.renting import MarketError, MarketRefusedError, OnChain
@@ -23,6 +24,8 @@ from wallet.storage_terms import Market, StorageContract
 
 BLOCKS = 1000
 """Of the log, read with one request."""
+DEPOSIT = "storage:deposit:"
+"""What keys of deposits begin with."""
 
 
 class Transactions(Protocol):
@@ -61,9 +64,18 @@ class ChainMarket:
     async def balance(self) -> int:
         try:
             await self._contract.ensure()
+            await self._land_deposits()
             return await self._contract.balance(self._own)
-        except ChainError as error:
-            raise MarketError(str(error)) from error
+        except (ChainError, TimeoutError) as error:
+            raise MarketError(str(error) or "the chain takes too long") from error
+
+    async def _land_deposits(self) -> None:
+        """Take deposits that a crash has interrupted to their end: whoever asks for the balance to see what is missing
+        would put the same money in again."""
+        for intent in await self._intents.open_intents():
+            if intent.rail == self._chain.rail.id and intent.key.startswith(DEPOSIT):
+                with suppress(RevertedError, IntentFailedError):  # it brought nothing
+                    await self._transactions.finish(intent)
 
     async def chain_time(self) -> int:
         try:
@@ -110,7 +122,7 @@ class ChainMarket:
             raise MarketError(str(error)) from error
         if short:
             await self._do(f"storage:approve:{key}", lambda: self._contract.calls.approve(amount))
-        await self._do(f"storage:deposit:{key}", lambda: self._contract.calls.deposit(amount))
+        await self._do(f"{DEPOSIT}{key}", lambda: self._contract.calls.deposit(amount))
 
     async def open(self, contract: StorageContract, renter_signature: bytes, host_signature: bytes) -> None:
         signatures = (renter_signature, host_signature)
